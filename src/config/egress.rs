@@ -17,11 +17,11 @@ pub struct Egress {
 #[derive(Debug, Default, serde::Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct EgressSettings {
-    /// Fetch pictures that a request names by an `https` address, for providers that take bytes only
-    /// (Amazon Bedrock; Gemini where nothing tells the media type). Off, such a request is refused
-    /// with 400. A client then makes the gateway connect to hosts of its choice: to public addresses,
-    /// and to those of `allow_hosts`. Redirects are not followed, a picture has at most 8 MiB, and all
-    /// of a request together 15 seconds.
+    /// Fetch pictures that a request names by an `https` address, for providers that take bytes
+    /// only (Amazon Bedrock; Gemini where the media type is unknown). Off, such a request is
+    /// refused with 400. A client then makes the gateway connect to hosts of its choice: to public
+    /// addresses, and to those of `allow_hosts`. Redirects are not followed, a picture has at most
+    /// 8 MiB, and all of a request together 15 seconds.
     fetch_pictures: bool,
     /// Hosts that may be reached besides public addresses: a name, `name:port`, `*.suffix`, an IP
     /// address, or a network such as `10.1.0.0/16`. A name in this list may have any address.

@@ -12,8 +12,8 @@ const METADATA_MAX: usize = 32;
 /// Length of a label's name or value, in characters; Portkey's limit of a value is 128.
 const METADATA_CHARS_MAX: usize = 128;
 
-/// A virtual key: a secret that we issue to a client, and what its bearer may do. With no key
-/// configured, none is asked for.
+/// A virtual key: a secret that you issue to a client, and what it allows. Without any key
+/// configured, requests need none.
 #[derive(Debug, Default, serde::Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct KeySettings {
@@ -23,9 +23,10 @@ pub struct KeySettings {
     /// The secret itself, as a reference, `${NAME}` or `${file:PATH}`.
     #[schemars(example = &"${TEAM_A_KEY}")]
     pub secret: Option<Secret>,
-    /// Models that this key may ask for; `*` matches any run of characters. Left out: all; an
-    /// empty list: none. The list holds for the model that a provider is asked for, after the route has
-    /// set it, and for those that a body names besides (`models`, `fallbacks`, `tools[].model`).
+    /// Models that this key may use; `*` matches any run of characters. Left out: all; an empty
+    /// list: none. The list applies to the model that is requested from the provider, after the
+    /// route has set it, and to those that a body names elsewhere (`models`, `fallbacks`,
+    /// `tools[].model`).
     #[schemars(extend("examples" = [["gpt-4o*", "claude-*"]]))]
     pub models: Option<Vec<String>>,
     /// Routes that this key may name; `*` matches any run of characters. Left out: all; an empty

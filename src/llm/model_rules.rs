@@ -240,10 +240,10 @@ pub struct ModelRule {
     /// `other` for none. Left out: not known, as where the model is the ARN of an application's
     /// profile.
     pub model_fields: Option<ModelFields>,
-    /// What becomes of a conversation that ends with the model's words: `refused` adds a message of
-    /// the user that asks to go on, `marked` marks the last message with `prefix: true`, `partial` with
-    /// `partial: true`; `continue_final_message` sets this member and `add_generation_prompt: false`;
-    /// `taken` sends it as it is. Left out: as it is.
+    /// What becomes of a conversation that ends with the model's words: `refused` adds a user
+    /// message that asks the model to continue, `marked` marks the last message with `prefix:
+    /// true`, `partial` with `partial: true`; `continue_final_message` sets this member and
+    /// `add_generation_prompt: false`; `taken` sends it as it is. Left out: as it is.
     pub prefill: Option<Prefill>,
     /// The form of the ids of calls; others are mapped to it.
     pub call_ids: Option<CallIds>,
@@ -253,8 +253,8 @@ pub struct ModelRule {
     /// Longest name of an end user, in characters. A hash stands for longer ones.
     #[schemars(range(min = 16, max = 1024))]
     pub user_max: Option<u64>,
-    /// Which requests go to OpenAI's responses at a provider that has them: `always`, or `translated`
-    /// for those of clients that speak another dialect.
+    /// Which requests go to OpenAI's responses at a provider that has them: `always`, or
+    /// `translated` for those of clients with another dialect.
     pub responses: Option<ResponsesUse>,
     /// Which requests with tools go to OpenAI's responses: those `with_effort`, or all `unless_off`.
     pub responses_for_tools: Option<ResponsesForTools>,

@@ -22,7 +22,7 @@ use crate::llm::{Dialect, ModelRule};
 /// Slug and name of the built-in provider that needs no network.
 const ECHO: &str = "echo";
 
-/// An account at a vendor, or a server that speaks a known format.
+/// An account at a vendor, or a server with a known API format.
 #[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
@@ -32,8 +32,8 @@ pub struct ProviderSettings {
     /// Leave it out for a server of your own and give `base_url` and `dialect`.
     #[schemars(example = &"openai")]
     pub preset: Option<String>,
-    /// Format that the server speaks. Set it where there is no preset, or where `base_url` points
-    /// to a server that speaks another format than the vendor.
+    /// API format of the server. Set it if there is no preset, or if `base_url` points to a server
+    /// with another format than the vendor's.
     pub dialect: Option<Dialect>,
     /// Where the server is, version included, as `https://api.openai.com/v1`. Overrides the
     /// preset's; needed where there is none.
@@ -64,9 +64,8 @@ pub struct ProviderSettings {
     #[schemars(range(min = 1, max = 86_400_000))]
     pub total_timeout_ms: u64,
     /// How long a realtime session may be silent on both sides before it is ended, in milliseconds.
-    /// Raise it for clients that send nothing, not even pings, while nobody speaks. The two limits
-    /// above do not hold for a session that is open: it lasts until either side ends it, at the
-    /// longest for a day.
+    /// Raise it for clients that send nothing, not even pings, during silence. The two limits above
+    /// do not apply to an open session: it lasts until either side ends it, at most one day.
     #[schemars(range(min = 1, max = 86_400_000))]
     pub realtime_idle_timeout_ms: u64,
     /// Path of an active health check, such as `/models` or `/health`, appended to `base_url`. Routes

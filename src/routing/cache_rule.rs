@@ -74,13 +74,13 @@ pub struct CacheRuleSettings {
     /// `simple`: the same request gets the same answer, also as a stream. `semantic`: so does one
     /// whose last message means the same, all else being equal (chat completions and completions).
     pub mode: Option<String>,
-    /// With `semantic`: true to serve nothing by meaning and write down what would have been served,
-    /// false to serve it. Left out: as `semantic_cache.mode` says.
+    /// With `semantic`: true to serve nothing by meaning and record what would have been served,
+    /// false to serve it. Left out: as set by `semantic_cache.mode`.
     pub shadow: Option<bool>,
-    /// With `semantic`: true to compare a last message that stands alone without the conversation before
-    /// it; the system prompt and all else must still be the same. Such a message asks by its words, has four
-    /// words of matter or more, and no pronoun or word that points back. The conversation may set tone and
-    /// language as well, which is then ignored. Default: false.
+    /// With `semantic`: true to compare a last message that stands alone without the conversation
+    /// before it; the system prompt and all else must still be the same. Such a message is a
+    /// question, has at least four content words, and no pronoun or word that points back. The tone
+    /// and language that the conversation may have set are then ignored. Default: false.
     pub standalone_turns: Option<bool>,
     /// Maximum age of a cached response, in seconds. Entries expire up to a sixteenth earlier, so that
     /// responses stored together do not expire together. Default: the client's `cache-control: max-age`,

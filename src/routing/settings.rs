@@ -14,9 +14,9 @@ use crate::base::{Diagnostics, Schema, Secret, member_path};
 /// Built once: making a shape costs more than all other work on an inline config.
 pub(super) static SHAPE: LazyLock<Schema> = LazyLock::new(Schema::of::<RouteSettings>);
 
-/// A route: who answers, and with which edits. The keys are those of a Portkey config object, which may
-/// also be written in camelCase (`overrideParams`). What stands beside `targets` is handed down to them;
-/// what a target says itself wins.
+/// A route: which targets answer, and with which edits. The keys are those of a Portkey config
+/// object, which may also be written in camelCase (`overrideParams`). Members beside `targets`
+/// apply to all targets; a target's own take precedence.
 #[derive(Debug, Default, serde::Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RouteSettings {
@@ -37,17 +37,18 @@ pub struct RouteSettings {
     pub name: Option<String>,
     /// Share of a target where shares are drawn: any number from 0. Left out: 1. 0: none.
     pub weight: Option<f64>,
-    /// Provider that answers, by its name here; a leading `@` is allowed, and `@name/model` also sets
-    /// the model. With `api_key`: a preset. Left out: the request says it, by header or model name.
+    /// Provider that answers, by its name here; a leading `@` is allowed, and `@name/model` also
+    /// sets the model. With `api_key`: a preset. Left out: the header or model name of the request
+    /// decides.
     pub provider: Option<String>,
     /// Another name of `provider`, as older Portkey configs have it.
     pub virtual_key: Option<String>,
     /// The credential at the preset that `provider` names, where no configured provider is meant.
     pub api_key: Option<Secret>,
-    /// Base URL instead of the preset's; in a request header only hosts of `server.custom_hosts`. Empty
-    /// says what leaving it out says.
+    /// Base URL instead of the preset's; in a request header only hosts of `server.custom_hosts`.
+    /// An empty value is the same as none.
     pub custom_host: Option<String>,
-    /// True says what leaving `provider` out says.
+    /// True is the same as leaving `provider` out.
     pub passthrough: Option<bool>,
     /// Members of the request body that replace the client's. Those of the target win.
     pub override_params: Map<String, Value>,

@@ -29,10 +29,11 @@ pub(super) struct AwsSettings {
     /// AWS: the region, as `us-east-1`. Cross-region profiles are named by the model, as
     /// `us.anthropic.claude-sonnet-4-5-20250929-v1:0`.
     aws_region: Option<String>,
-    /// AWS: who calls. `access-key` signs with the keys given; `assumed-role` takes `aws_role_arn`
-    /// with them, or with the machine's own; `service-role` has the keys of the machine (a web
-    /// identity, the container's or the instance's role); `api-key` sends `api_key`, a Bedrock API
-    /// key. Left out, it follows from what is given; the machine is asked only if this says so.
+    /// AWS: how calls are authenticated. `access-key` signs with the keys given; `assumed-role`
+    /// takes `aws_role_arn` with them, or with the machine's own; `service-role` has the keys of
+    /// the machine (a web identity, the container's or the instance's role); `api-key` sends
+    /// `api_key`, a Bedrock API key. Left out, it follows from the other settings; the machine's
+    /// role is used only if it is set here.
     aws_auth_type: Option<AwsAuth>,
     /// AWS: id of the access key.
     aws_access_key_id: Option<String>,
@@ -43,7 +44,7 @@ pub(super) struct AwsSettings {
     /// AWS, `assumed-role`: the role that is taken. Without keys the machine's own take it, which
     /// `aws_auth_type` has to say.
     aws_role_arn: Option<String>,
-    /// AWS, `assumed-role`: what the role's owner asks for, if anything.
+    /// AWS, `assumed-role`: the external id that the role requires, if any.
     aws_external_id: Option<String>,
     /// AWS: where roles are taken. Left out, it is `https://sts.REGION.amazonaws.com`.
     aws_sts_url: Option<String>,

@@ -26,10 +26,10 @@ pub(super) struct VertexSettings {
     /// Vertex AI: the region, as `us-central1`; `global` has no region of its own, `us` and `eu`
     /// are groups of them.
     vertex_region: Option<String>,
-    /// Vertex AI: who calls. `service-account` fetches tokens with `vertex_service_account_json`;
-    /// `metadata` has them from the metadata server of a machine at Google; `access-token` sends
-    /// `api_key`, an OAuth token that somebody else renews. Left out, it follows from what is
-    /// given; the metadata server is asked only if this says so.
+    /// Vertex AI: how calls are authenticated. `service-account` fetches tokens with
+    /// `vertex_service_account_json`; `metadata` has them from the metadata server of a machine at
+    /// Google; `access-token` sends `api_key`, an OAuth token that is renewed elsewhere. Left out,
+    /// it follows from the other settings; the metadata server is used only if it is set here.
     vertex_auth_type: Option<VertexAuth>,
     /// Vertex AI: text of a credential file, of a service account or of a user; as
     /// `${file:service-account.json}`.

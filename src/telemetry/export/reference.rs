@@ -45,7 +45,7 @@ const LINE_FIELDS: &[LogField] = &[
     field("endpoint", "endpoint", "Endpoint, such as `chat_completions`. `none`: the path is none of the gateway's. `mirror`: a mirrored request."),
     field("key", "key", "Name of the virtual key."),
     otel("provider", "provider_name", "gen_ai.provider.name", "Name of the provider, as in the settings."),
-    otel("model", "request_model", "gen_ai.request.model", "Model that the provider was asked for, cut after 256 bytes."),
+    otel("model", "request_model", "gen_ai.request.model", "Model that was requested from the provider, cut after 256 bytes."),
     field("route", "route", "Name of the route."),
     otel("status", "response_status_code", "http.response.status_code", "Status that the client received. 0: none, the client left before."),
     field("outcome", "outcome", "`success`, or the side at fault: `client`, `gateway`, `upstream`; `client_left`: the client closed the connection."),
@@ -81,7 +81,7 @@ const LINE_FIELDS: &[LogField] = &[
 const ATTEMPT_FIELDS: &[LogField] = &[
     field("target", "target", "Target, such as `config.targets[0]`."),
     otel("provider", "provider_name", "gen_ai.provider.name", "Name of the provider."),
-    otel("model", "request_model", "gen_ai.request.model", "Model that the provider was asked for."),
+    otel("model", "request_model", "gen_ai.request.model", "Model that was requested from the provider."),
     otel("status", "response_status_code", "http.response.status_code", "Status of the provider, or of the gateway if the call failed. 0: the attempt was cut off."),
     field("ms", "duration", "From its start to its end, or to the first content of a stream."),
     field("cause", "error_cause", "What the system reported where the call failed. Absent otherwise."),
