@@ -20,14 +20,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::admin;
-use crate::base::{Instant, log_message, random_secret, unix_now};
-use crate::cache::{Cache, CacheLimits, CacheWriter, Flights, ResponseStore, Semantic};
+use crate::base::{Instant, log_message};
+use crate::cache::CacheWriter;
 use crate::config::{Overrides, RequestLog, Settings};
+use crate::control::Services;
 use crate::credentials::CredentialRefresher;
 use crate::gateway::{self, PreparedSettings, WorkerOptions};
 use crate::llm::Catalog;
 use crate::providers::TokenUpdate;
-use crate::routing::{CacheRule, Route, TargetRegistry};
+use crate::routing::TargetRegistry;
 use crate::shard::{
     Driver, Sender, ShardOptions, available_cores, bind_free, mailbox, probe_driver,
     raise_file_limit,
@@ -167,15 +168,10 @@ fn bind_listener(address: SocketAddr) -> anyhow::Result<(socket2::Socket, Socket
 /// All shards and what the control thread needs to steer them.
 struct ControlThread {
     options: ServeOptions,
-    metrics: Arc<MetricsRegistry>,
-    cache: Cache,
+    services: Services,
     cache_writer: CacheWriter,
     /// None until the shards run.
     credentials: Option<CredentialRefresher>,
-    semantic: Semantic,
-    flights: Flights,
-    responses: ResponseStore,
-    targets: TargetRegistry,
     /// None: no exporter is configured.
     dispatcher: Option<Dispatcher>,
     /// The settings in force.
@@ -204,20 +200,16 @@ impl ControlThread {
             }
         }
         let metrics = MetricsRegistry::new(count, gateway::ENDPOINT_NAMES);
-        let (cache, cache_writer) = open_cache(&prepared.settings().cache)?;
-        let semantic = open_semantic(&cache, prepared.settings(), cores.len());
+        let targets = prepared.targets().clone();
+        let (services, cache_writer) =
+            Services::open(prepared.settings(), Arc::clone(&metrics), targets, cores.len())?;
         let exports = export_settings(prepared.settings());
         let (dispatcher, mut event_senders) = start_exporters(&exports, count, &metrics)?;
         let mut control = Self {
             options,
-            metrics,
-            cache,
+            services,
             cache_writer,
             credentials: None,
-            semantic,
-            flights: Flights::default(),
-            responses: ResponseStore::default(),
-            targets: prepared.targets().clone(),
             dispatcher,
             mailboxes: Vec::with_capacity(count),
             threads: Vec::with_capacity(count),
@@ -253,8 +245,11 @@ impl ControlThread {
             full == 0
         };
         let providers = &self.current().providers;
-        let refresher =
-            CredentialRefresher::start(providers, Arc::clone(&self.metrics), Box::new(deliver));
+        let refresher = CredentialRefresher::start(
+            providers,
+            Arc::clone(&self.services.metrics),
+            Box::new(deliver),
+        );
         self.credentials = Some(refresher.context("no thread for credentials")?);
         Ok(())
     }
@@ -271,23 +266,16 @@ impl ControlThread {
         let listen = server.listen;
         let (sender, receiver) = mailbox(MAILBOX_BOUND);
         let settings = self.settings.subscribe();
-        let metrics = Arc::clone(&self.metrics);
-        let cache = self.cache.clone();
-        let semantic = Some(self.semantic.clone());
-        let flights = self.flights.clone();
-        let responses = self.responses.clone();
+        let services = self.services.clone();
         let body = move || {
             let failed = report.clone();
             let outcome = crate::shard::run(options, move || {
                 let worker = WorkerOptions {
                     shard: u16::try_from(shard).unwrap_or(u16::MAX),
                     listen,
-                    cache,
-                    semantic,
-                    flights,
-                    responses,
+                    recorder: Recorder::new(&services.metrics, shard, events),
+                    services,
                     settings,
-                    recorder: Recorder::new(&metrics, shard, events),
                 };
                 gateway::run_shard(worker, receiver, move |ready| {
                     let ready = ready.with_context(|| format!("cannot listen on {listen}"));
@@ -343,11 +331,8 @@ impl ControlThread {
     ) -> anyhow::Result<()> {
         let settings = self.current();
         let state = admin::AdminState {
-            metrics: Arc::clone(&self.metrics),
+            services: self.services.clone(),
             ready: Arc::clone(&self.ready),
-            cache: self.cache.clone(),
-            semantic: self.semantic.clone(),
-            targets: self.targets.clone(),
             token: settings.server.admin_token.clone(),
             hosts: settings.admin.hosts.clone(),
         };
@@ -405,42 +390,6 @@ impl ControlThread {
         log_message("stopped");
         Ok(())
     }
-}
-
-/// Opens the cache. Where its folder is of no use the cache is in memory only: a gateway that does
-/// not start costs more than one that forgets.
-fn open_cache(limits: &CacheLimits) -> anyhow::Result<(Cache, CacheWriter)> {
-    let secret = random_secret().context("no randomness for the cache's secret")?;
-    if let Some(folder) = &limits.folder {
-        match Cache::open(limits, folder, secret, unix_now()) {
-            Ok(opened) => return Ok(opened),
-            Err(error) => {
-                let reason = match error.kind() {
-                    io::ErrorKind::WouldBlock => "another process uses it".to_owned(),
-                    _ => error.to_string(),
-                };
-                let folder = folder.display();
-                log_message(format_args!(
-                    "warning: cache.dir {folder}: {reason}; stored answers will not survive a \
-                     restart (set cache.dir = \"\" if that is meant)"
-                ));
-            }
-        }
-    }
-    Cache::start(limits, secret).context("no thread for the cache")
-}
-
-/// The semantic tier; its model is opened now if a route asks for it.
-fn open_semantic(cache: &Cache, settings: &Settings, cores: usize) -> Semantic {
-    let limits = &settings.semantic_cache;
-    // A millisecond for each text: a quarter of the machine embeds what comes in on the rest of it.
-    let threads = if limits.threads == 0 { (cores / 4).max(1) } else { limits.threads };
-    let semantic = Semantic::new(cache.clone(), limits, threads, Instant::now);
-    let is_semantic = |route: &Arc<Route>| route.cache.as_ref().is_some_and(CacheRule::is_semantic);
-    if limits.enabled && settings.routes.values().any(is_semantic) {
-        semantic.start();
-    }
-    semantic
 }
 
 /// The exporters that the settings turn on.

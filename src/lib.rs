@@ -29,6 +29,8 @@ pub mod routing;
 pub mod config;
 pub mod credentials;
 
+pub mod control;
+
 pub mod admin;
 pub mod gateway;
 

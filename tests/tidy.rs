@@ -32,8 +32,9 @@ const FLOORS: &[(&str, u8)] = &[
     ("providers", 4),
     ("config", 5),
     ("credentials", 5),
-    ("gateway", 6),
-    ("admin", 6),
+    ("control", 6),
+    ("gateway", 7),
+    ("admin", 7),
 ];
 
 /// The files above all floors, where the parts meet.
@@ -69,7 +70,7 @@ const STD_CLOCK_PARTS: &[&str] = &["base", "shard", "telemetry", "admin"];
 
 /// Parts that may ask what time it is at all; the others are told.
 const CLOCK_PARTS: &[&str] =
-    &["base", "shard", "store", "telemetry", "credentials", "gateway", "admin"];
+    &["base", "shard", "store", "telemetry", "credentials", "control", "gateway", "admin"];
 
 /// Parts that may hold `unsafe`: system calls and SIMD.
 const UNSAFE_PARTS: &[&str] = &["shard", "inference"];

@@ -1,7 +1,5 @@
 //! The cache's pages: `GET /cache/stats` and `POST /cache/purge`.
 
-use std::collections::BTreeMap;
-
 use axum::Json;
 use axum::extract::State as Extract;
 use axum::extract::rejection::JsonRejection;
@@ -11,30 +9,12 @@ use serde_json::json;
 
 use super::refusal::refusal;
 use super::state::AdminState;
-use crate::base::unix_now;
-use crate::cache::{CacheStats, ErrorStats, Purge};
-use crate::inference::PoolCounts;
-
-/// What is in the cache, and how its semantic tier does.
-#[derive(serde::Serialize)]
-pub(super) struct Stats {
-    #[serde(flatten)]
-    cache: CacheStats,
-    /// `on`, `starting` or `off`.
-    semantic: &'static str,
-    /// What its embedder threads have done.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    embedder: Option<PoolCounts>,
-    /// How often answers by meaning are wrong, by route; of routes where somebody counts.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    risks: BTreeMap<String, ErrorStats>,
-}
+use crate::cache::Purge;
+use crate::control::CacheStatistics;
 
 /// What is in the cache.
-pub(super) async fn stats(Extract(state): Extract<AdminState>) -> Json<Stats> {
-    let (semantic, embedder) = (state.semantic.state(), state.semantic.counts());
-    let risks = state.cache.error_controller().stats();
-    Json(Stats { cache: state.cache.stats(), semantic, embedder, risks })
+pub(super) async fn stats(Extract(state): Extract<AdminState>) -> Json<CacheStatistics> {
+    Json(state.services.cache_statistics())
 }
 
 /// Drops the entries that meet the body's conditions; an empty object drops all.
@@ -44,7 +24,7 @@ pub(super) async fn purge(
 ) -> Response {
     match body {
         Ok(Json(purge)) => {
-            let purged = state.cache.purge(&purge, unix_now());
+            let purged = state.services.purge_cache(&purge);
             Json(json!({ "purged": purged })).into_response()
         }
         Err(refused) if refused.status() == StatusCode::PAYLOAD_TOO_LARGE => {

@@ -88,5 +88,5 @@ async fn readiness(extract::State(state): extract::State<AdminState>) -> impl In
 
 async fn metrics(extract::State(state): extract::State<AdminState>) -> impl IntoResponse {
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (kind, state.metrics.render())
+    (kind, state.services.metrics.render())
 }

@@ -4,23 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::base::Secret;
-use crate::cache::{Cache, Semantic};
-use crate::routing::TargetRegistry;
-use crate::telemetry::MetricsRegistry;
+use crate::control::Services;
 
 /// Handles of what the pages show, shared by all requests.
 #[derive(Clone)]
 pub struct AdminState {
-    /// All metrics.
-    pub metrics: Arc<MetricsRegistry>,
+    /// What all parts share.
+    pub services: Services,
     /// True while every shard listens and none drains.
     pub ready: Arc<AtomicBool>,
-    /// The cache of all shards.
-    pub cache: Cache,
-    /// Its semantic tier.
-    pub semantic: Semantic,
-    /// What is known of the targets of routes.
-    pub targets: TargetRegistry,
     /// What the admin API asks for, if anything.
     pub token: Option<Secret>,
     /// Names under which the admin API may be called besides addresses and `localhost`.

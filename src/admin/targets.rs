@@ -4,7 +4,6 @@ use axum::Json;
 use axum::extract::State as Extract;
 
 use super::state::AdminState;
-use crate::base::Instant;
 use crate::routing::{BreakerState, TargetReport};
 
 /// One target.
@@ -44,7 +43,7 @@ pub(super) struct TargetList {
 
 /// All targets, those of the settings first.
 pub(super) async fn list(Extract(state): Extract<AdminState>) -> Json<TargetList> {
-    let targets = state.targets.report(Instant::now()).into_iter().map(TargetStatus::of).collect();
+    let targets = state.services.target_reports().into_iter().map(TargetStatus::of).collect();
     Json(TargetList { targets })
 }
 

@@ -20,17 +20,17 @@ impl ControlThread {
         match self.prepare_reload() {
             Ok(prepared) => {
                 let settings = Arc::clone(prepared.settings());
-                self.cache.limit(&settings.cache);
+                self.services.cache.limit(&settings.cache);
                 let before = self.settings.send_replace(Arc::new(prepared));
                 self.retired.push(before);
                 if let Some(credentials) = &self.credentials {
                     credentials.publish(&settings.providers);
                 }
-                self.metrics.count(Counter::SettingsReloads);
+                self.services.metrics.count(Counter::SettingsReloads);
                 log_message("settings reloaded");
             }
             Err(error) => {
-                self.metrics.count(Counter::SettingsReloadErrors);
+                self.services.metrics.count(Counter::SettingsReloadErrors);
                 log_message(format_args!("reload failed, keeping the current settings: {error:#}"));
             }
         }
@@ -73,6 +73,6 @@ impl ControlThread {
         }
         settings.server.listen = old.server.listen;
         settings.server.admin_listen = old.server.admin_listen;
-        Ok(gateway::prepare_settings(Arc::new(settings), &self.targets)?)
+        Ok(gateway::prepare_settings(Arc::new(settings), &self.services.targets)?)
     }
 }

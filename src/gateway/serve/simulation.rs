@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::connection;
 use crate::base::Instant;
-use crate::cache::{Cache, Flights, ResponseStore};
+use crate::control::Services;
 use crate::gateway::context::SharedDeadline;
 use crate::gateway::worker::{PrepareError, PreparedSettings, Snapshot, Worker, WorkerOptions};
 use crate::routing::TargetRegistry;
@@ -37,20 +37,10 @@ impl Simulation {
         let snapshot = Snapshot::build(&prepared, None)?;
         let listen = prepared.settings().server.listen;
         let recorder = Recorder::new(metrics, 0, None);
-        let cache = Cache::in_memory(&prepared.settings().cache, [0; 32]);
+        let targets = prepared.targets().clone();
+        let services = Services::in_memory(prepared.settings(), Arc::clone(metrics), targets);
         let (_, settings) = watch::channel(prepared);
-        let semantic = None;
-        let flights = Flights::default();
-        let options = WorkerOptions {
-            shard: 0,
-            listen,
-            cache,
-            semantic,
-            flights,
-            responses: ResponseStore::default(),
-            settings,
-            recorder,
-        };
+        let options = WorkerOptions { shard: 0, listen, services, settings, recorder };
         Ok(Self { worker: Rc::new(Worker::new(options, snapshot, Dialer::unplugged())) })
     }
 

@@ -25,6 +25,7 @@ use tokio::sync::watch;
 
 use crate::base::{IdSource, RequestId};
 use crate::cache::{Cache, Flights, ResponseStore, Semantic};
+use crate::control::Services;
 use crate::llm::Scanner;
 use crate::providers::TokenUpdate;
 use crate::routing::TargetRegistry;
@@ -50,14 +51,8 @@ pub struct WorkerOptions {
     pub shard: u16,
     /// Where it listens; the port is not 0.
     pub listen: SocketAddr,
-    /// The cache that all shards share.
-    pub cache: Cache,
-    /// Its semantic tier.
-    pub semantic: Option<Semantic>,
-    /// Identical requests in flight, of all shards.
-    pub flights: Flights,
-    /// Answers that clients refer to by id, of all shards.
-    pub responses: ResponseStore,
+    /// What all parts share.
+    pub services: Services,
     /// Its settings, the first ones among them; requests under way keep theirs.
     pub settings: SettingsReceiver,
     /// Where its events go.
@@ -69,11 +64,7 @@ pub struct Worker {
     shard: u16,
     snapshot: RefCell<Rc<Snapshot>>,
     dialer: Dialer,
-    cache: Cache,
-    semantic: Option<Semantic>,
-    flights: Flights,
-    responses: ResponseStore,
-    targets: TargetRegistry,
+    services: Services,
     recorder: Recorder,
     scanner: RefCell<Scanner>,
     ids: RefCell<IdSource>,
@@ -90,16 +81,11 @@ pub struct Worker {
 
 impl Worker {
     pub(crate) fn new(options: WorkerOptions, snapshot: Snapshot, dialer: Dialer) -> Self {
-        let targets = options.settings.borrow().targets().clone();
         Self {
             shard: options.shard,
             snapshot: RefCell::new(Rc::new(snapshot)),
             dialer,
-            cache: options.cache,
-            semantic: options.semantic,
-            flights: options.flights,
-            responses: options.responses,
-            targets,
+            services: options.services,
             recorder: options.recorder,
             scanner: RefCell::default(),
             ids: RefCell::new(IdSource::from_system()),
@@ -153,27 +139,27 @@ impl Worker {
 
     /// The cache of all shards.
     pub(crate) fn cache(&self) -> &Cache {
-        &self.cache
+        &self.services.cache
     }
 
     /// The cache's semantic tier; none where there are no threads for it.
     pub(crate) fn semantic(&self) -> Option<&Semantic> {
-        self.semantic.as_ref()
+        self.services.semantic.as_ref()
     }
 
     /// Identical requests of this shard that are under way.
     pub(crate) fn flights(&self) -> &Flights {
-        &self.flights
+        &self.services.flights
     }
 
     /// Answers that clients refer to by id.
     pub(crate) fn responses(&self) -> &ResponseStore {
-        &self.responses
+        &self.services.responses
     }
 
     /// What all shards know of the targets of routes.
     pub(crate) fn targets(&self) -> &TargetRegistry {
-        &self.targets
+        &self.services.targets
     }
 
     /// The shard's JSON scanner; not to be held across a wait.
