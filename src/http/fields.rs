@@ -11,6 +11,9 @@ use std::ops::Range;
 /// Fields that one head can hold at most, whatever `fields_max` says; 4 KiB of stack while parsing.
 const FIELDS_CEILING: usize = 128;
 
+/// Fields that nearly every head stays within: room for more is prepared only when it is needed.
+const FIELDS_USUAL: usize = 32;
+
 /// Options in all `Connection` fields together. More would make `is_hop_by_hop` costly; real ones
 /// have one.
 const CONNECTION_OPTIONS_MAX: usize = 32;
@@ -63,8 +66,25 @@ impl Fields {
         version: Version,
     ) -> Result<(), HeadError> {
         self.clear();
-        let mut room = [httparse::EMPTY_HEADER; FIELDS_CEILING];
-        let room = room.get_mut(..fields_max.min(FIELDS_CEILING)).unwrap_or_default();
+        match self.read_lines::<FIELDS_USUAL>(block, fields_max) {
+            Err(HeadError::HeadTooLarge) if fields_max > FIELDS_USUAL => {
+                self.read_lines::<FIELDS_CEILING>(block, fields_max)?;
+            }
+            read => read?,
+        }
+        self.names.make_ascii_lowercase();
+        self.read_meaning(version)
+    }
+
+    /// Copies the field lines of `block`, at most `fields_max` and at most `ROOM`. Copies none if it
+    /// refuses the block.
+    fn read_lines<const ROOM: usize>(
+        &mut self,
+        block: &[u8],
+        fields_max: usize,
+    ) -> Result<(), HeadError> {
+        let mut room = [httparse::EMPTY_HEADER; ROOM];
+        let room = room.get_mut(..fields_max.min(ROOM)).unwrap_or_default();
         let parsed = match httparse::parse_headers(block, room) {
             Ok(httparse::Status::Complete((used, parsed))) if used == block.len() => parsed,
             Ok(_) => return Err(HeadError::Malformed("field line")),
@@ -81,8 +101,7 @@ impl Fields {
         for field in parsed {
             self.push(field.name, trim_blanks(field.value));
         }
-        self.names.make_ascii_lowercase();
-        self.read_meaning(version)
+        Ok(())
     }
 
     /// All fields in the order they came.
@@ -262,13 +281,22 @@ mod tests {
 
     #[test]
     fn field_count_is_bounded() {
-        for (count, fields_max, fits) in
-            [(0, 0, true), (3, 3, true), (4, 3, false), (128, 1000, true), (129, 1000, false)]
-        {
+        for (count, fields_max, fits) in [
+            (0, 0, true),
+            (3, 3, true),
+            (4, 3, false),
+            (32, 32, true),
+            (33, 32, false),
+            (33, 33, true),
+            (34, 33, false),
+            (128, 1000, true),
+            (129, 1000, false),
+        ] {
             let block = format!("{}\r\n", "a: b\r\n".repeat(count));
             let mut fields = Fields::default();
             let read = fields.read(block.as_bytes(), fields_max, Version::Http11);
             assert_eq!(read, if fits { Ok(()) } else { Err(HeadError::HeadTooLarge) });
+            assert_eq!(fields.iter().count(), if fits { count } else { 0 });
         }
     }
 }
