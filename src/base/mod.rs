@@ -7,6 +7,8 @@ mod clock;
 mod credential;
 mod diagnostic;
 mod file;
+#[cfg(test)]
+mod generated_page;
 mod id;
 mod message;
 mod name;
@@ -22,6 +24,8 @@ pub use diagnostic::{Diagnostic, Diagnostics, did_you_mean, member_path};
 pub use file::{
     create_file, create_new_file, open_output, open_to_append, open_to_read, open_to_write,
 };
+#[cfg(test)]
+pub use generated_page::assert_page_is_current;
 pub use id::{IdSource, RequestId};
 pub use message::{flush_messages, log_message, messages_dropped, write_messages};
 pub use name::{FieldNameError, NAME_RULE, field_name, is_field_value, is_name};

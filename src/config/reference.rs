@@ -11,7 +11,7 @@ use super::admin::AdminSettings;
 use super::egress::EgressSettings;
 use super::log::LogSettings;
 use super::server::ServerSettings;
-use crate::base::{Member, Schema};
+use crate::base::{Member, Schema, assert_page_is_current};
 use crate::cache::{CacheSettings, SemanticSettings};
 use crate::keys::KeySettings;
 use crate::llm::ModelSettings;
@@ -180,27 +180,14 @@ fn toml_text(value: &Value) -> String {
     }
 }
 
-fn compare(name: &str, made: &str) {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name);
-    if std::env::var("RINGGATE_BLESS").is_ok_and(|value| value == "1") {
-        std::fs::write(&path, made).expect("docs/ can be written");
-    }
-    let committed = std::fs::read_to_string(&path).unwrap_or_default();
-    let first = made.lines().zip(committed.lines()).find(|(made, committed)| made != committed);
-    assert!(
-        committed == made,
-        "docs/{name} is out of date; run RINGGATE_BLESS=1 cargo test reference\n{first:?}"
-    );
-}
-
 #[test]
 fn the_reference_page_is_current() {
-    compare("settings.md", &page());
+    assert_page_is_current("settings.md", &page(), "reference");
 }
 
 #[test]
 fn the_example_file_is_current() {
-    compare("ringgate.example.toml", &example());
+    assert_page_is_current("ringgate.example.toml", &example(), "reference");
 }
 
 #[test]

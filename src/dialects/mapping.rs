@@ -12,6 +12,7 @@ mod table;
 
 use super::Codec;
 use super::{DIALECTS, codec};
+use crate::base::assert_page_is_current;
 use crate::llm::Dialect;
 
 /// Dialects of clients, with their path.
@@ -166,15 +167,5 @@ fn dialect_name(dialect: Dialect) -> String {
 
 #[test]
 fn translation_page_is_current() {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/translation.md");
-    let made = page();
-    if std::env::var_os("RINGGATE_BLESS").is_some() {
-        std::fs::write(&path, &made).expect("docs/ can be written");
-    }
-    let committed = std::fs::read_to_string(&path).unwrap_or_default();
-    let first = made.lines().zip(committed.lines()).find(|(made, committed)| made != committed);
-    assert!(
-        committed == made,
-        "docs/translation.md is out of date; run RINGGATE_BLESS=1 cargo test mapping\n{first:?}"
-    );
+    assert_page_is_current("translation.md", &page(), "mapping");
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::super::event::{AttemptRecord, CacheStatus, Cost, RequestEvent, RequestOutcome};
 use super::line::write_line;
-use crate::base::IdSource;
+use crate::base::{IdSource, assert_page_is_current};
 use crate::llm::{PicoUsd, Usage};
 
 /// One member of a line.
@@ -157,13 +157,7 @@ fn member_names(json: &str) -> Vec<String> {
 
 #[test]
 fn log_reference_page_is_current() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/log-fields.md");
-    if std::env::var("RINGGATE_BLESS").is_ok_and(|value| value == "1") {
-        std::fs::write(path, page()).expect("docs/ can be written");
-    }
-    let committed = std::fs::read_to_string(path).unwrap_or_default();
-    let advice = "docs/log-fields.md is out of date; run RINGGATE_BLESS=1 cargo test reference";
-    assert!(committed == page(), "{advice}");
+    assert_page_is_current("log-fields.md", &page(), "reference");
 }
 
 #[test]
