@@ -71,7 +71,7 @@ impl MirroredRequest {
 
     /// Reads the response and reports the event of the copy.
     pub(crate) async fn finish(
-        self,
+        &self,
         context: &RequestContext<'_>,
         (started, at_unix): (Instant, Duration),
         response: Result<Response, GatewayError>,

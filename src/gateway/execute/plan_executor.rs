@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -250,8 +249,7 @@ impl PlanExecutor<'_> {
 /// Calls the target of a copy; its response goes to no client.
 async fn run_mirrored(mirrored: MirroredRequest) {
     let (started, at_unix) = (Instant::now(), unix_now());
-    let (worker, head) = (Rc::clone(&mirrored.worker), mirrored.head.clone());
-    let context = RequestContext::new(&worker, &head);
+    let context = RequestContext::new(&mirrored.worker, &mirrored.head);
     let (grant, request) = (&mirrored.grant, &mirrored.request);
     let executor = PlanExecutor { context: &context, grant, request, is_racing: false };
     let response = executor.run(&mut mirrored.plan(started), None).await;
