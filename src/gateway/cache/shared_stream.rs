@@ -126,7 +126,7 @@ struct ClientView<'v> {
     include_usage: bool,
 }
 
-/// Appends an event as this client shall see it.
+/// Appends an event with the id of this client's response, and with its usage only if requested.
 fn encode(exchange: &mut Exchange<'_>, data: &[u8], view: ClientView<'_>, out: &mut Vec<u8>) {
     let mut hidden = Vec::new();
     let mut data = data;

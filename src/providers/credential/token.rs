@@ -9,7 +9,7 @@ use crate::base::{Secret, is_field_value};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
     pub(in crate::providers) value: TokenValue,
-    /// From then on it is of no use.
+    /// When it expires, since the Unix epoch.
     pub expires_at: Duration,
 }
 

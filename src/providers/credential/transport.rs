@@ -8,7 +8,7 @@ use crate::base::Secret;
 /// A request to a service that gives tokens.
 #[derive(Clone, Debug)]
 pub struct TokenRequest {
-    /// Who is asked, for messages.
+    /// The service, as messages name it.
     pub service: &'static str,
     /// `GET`, `PUT` or `POST`.
     pub method: &'static str,
