@@ -5,18 +5,22 @@
 //! vectors are kept from one head to the next, so that a warm head allocates nothing.
 
 use super::head::{HeadError, Version};
-use super::syntax::{is_token, trim_blanks};
+use super::scan::HeadScan;
+use super::syntax::{is_text_byte, is_token, token_length, trim_blanks};
 use std::ops::Range;
 
-/// Fields that one head can hold at most, whatever `fields_max` says; 4 KiB of stack while parsing.
-const FIELDS_CEILING: usize = 128;
+/// Fields that one head can hold at most, whatever `fields_max` says.
+pub(super) const FIELDS_CEILING: usize = 128;
 
-/// Fields that nearly every head stays within: room for more is prepared only when it is needed.
-const FIELDS_USUAL: usize = 32;
+/// Fields that nearly every head stays within.
+pub(super) const FIELDS_USUAL: usize = 32;
 
 /// Options in all `Connection` fields together. More would make `is_hop_by_hop` costly; real ones
 /// have one.
 const CONNECTION_OPTIONS_MAX: usize = 32;
+
+/// What ends a line.
+const CRLF_BYTES: usize = 2;
 
 /// RFC 9110 sets no bound to the digits of a length; 18 always fit in 63 bits.
 const LENGTH_DIGITS_MAX: usize = 18;
@@ -24,9 +28,13 @@ const LENGTH_DIGITS_MAX: usize = 18;
 /// The fields of the head last read. Without `Debug`, since values are credentials.
 #[derive(Clone, Default)]
 pub(super) struct Fields {
+    /// All names in lower case, one behind the other.
     names: String,
-    values: Vec<u8>,
+    /// The lines as they came.
+    block: Vec<u8>,
     spans: Vec<Span>,
+    /// The [`name_bit`]s of all names.
+    name_bits: u64,
     /// Connection options other than `close` and `keep-alive`, in lower case, one behind the other.
     nominated: String,
     nominated_spans: Vec<Range<usize>>,
@@ -36,7 +44,7 @@ pub(super) struct Fields {
     chunked: bool,
 }
 
-/// Where one field stands: `name` in `names`, `value` in `values`.
+/// Where one field stands: `name` in `names`, `value` in `block`.
 #[derive(Clone)]
 struct Span {
     name: Range<usize>,
@@ -47,8 +55,9 @@ impl Fields {
     /// Forgets all fields and keeps the memory.
     pub(super) fn clear(&mut self) {
         self.names.clear();
-        self.values.clear();
+        self.block.clear();
         self.spans.clear();
+        self.name_bits = 0;
         self.nominated.clear();
         self.nominated_spans.clear();
         self.close = false;
@@ -57,50 +66,72 @@ impl Fields {
         self.chunked = false;
     }
 
-    /// Reads the field lines with their closing empty line. `block` has CRLF line ends only
-    /// (`HeadScan`).
+    /// Reads the field lines that `scan` has found in `window`, and what they say about framing and
+    /// connection. Keeps none if it refuses one.
+    ///
+    /// # Errors
+    /// At the first line that is not a field, at more than `fields_max` of them, and at what can be read
+    /// in two ways.
     pub(super) fn read(
         &mut self,
-        block: &[u8],
+        window: &[u8],
+        scan: &HeadScan,
         fields_max: usize,
         version: Version,
     ) -> Result<(), HeadError> {
         self.clear();
-        match self.read_lines::<FIELDS_USUAL>(block, fields_max) {
-            Err(HeadError::HeadTooLarge) if fields_max > FIELDS_USUAL => {
-                self.read_lines::<FIELDS_CEILING>(block, fields_max)?;
-            }
-            read => read?,
+        let read = self.read_lines(window, scan, fields_max);
+        if read.is_err() {
+            self.clear();
         }
-        self.names.make_ascii_lowercase();
+        read?;
         self.read_meaning(version)
     }
 
-    /// Copies the field lines of `block`, at most `fields_max` and at most `ROOM`. Copies none if it
-    /// refuses the block.
-    fn read_lines<const ROOM: usize>(
+    /// Copies the block of field lines once, and the names again, in lower case.
+    fn read_lines(
         &mut self,
-        block: &[u8],
+        window: &[u8],
+        scan: &HeadScan,
         fields_max: usize,
     ) -> Result<(), HeadError> {
-        let mut room = [httparse::EMPTY_HEADER; ROOM];
-        let room = room.get_mut(..fields_max.min(ROOM)).unwrap_or_default();
-        let parsed = match httparse::parse_headers(block, room) {
-            Ok(httparse::Status::Complete((used, parsed))) if used == block.len() => parsed,
-            Ok(_) => return Err(HeadError::Malformed("field line")),
-            Err(httparse::Error::TooManyHeaders) => return Err(HeadError::HeadTooLarge),
-            Err(httparse::Error::HeaderName) => {
-                return Err(HeadError::Malformed("field name (a token, then a colon)"));
+        let start = scan.fields_start().unwrap_or_default();
+        let ends = scan.field_ends();
+        let block = window.get(start..ends.last().copied().unwrap_or(start)).unwrap_or_default();
+        self.block.extend_from_slice(block);
+        let mut names = std::mem::take(&mut self.names).into_bytes();
+        // At once: growing step by step is a third of the work on a cold head.
+        names.reserve(block.len());
+        self.spans.reserve(ends.len().max(FIELDS_USUAL));
+        let fields_max = fields_max.min(FIELDS_CEILING);
+        let mut line_start = start;
+        for line_end in ends.iter().copied() {
+            if self.spans.len() >= fields_max {
+                return Err(HeadError::HeadTooLarge);
             }
-            Err(_) => return Err(HeadError::Malformed("field value (no control characters)")),
-        };
-        // Enough for all of it: growing step by step is a third of the work on a cold head.
-        self.names.reserve(block.len());
-        self.values.reserve(block.len());
-        self.spans.reserve(parsed.len());
-        for field in parsed {
-            self.push(field.name, trim_blanks(field.value));
+            // With what follows the line, since many bytes at a time are looked at.
+            let rest = window.get(line_start..).unwrap_or_default();
+            let name_bytes = token_length(rest);
+            let line = rest.get(..line_end - line_start).unwrap_or_default();
+            let (name, value) = match line.split_at_checked(name_bytes) {
+                Some((name, [b':', value @ ..])) if !name.is_empty() => (name, value),
+                _ => return Err(HeadError::Malformed("field name (a token, then a colon)")),
+            };
+            if scan.has_controls() && !value.iter().all(|byte| is_text_byte(*byte)) {
+                return Err(HeadError::Malformed("field value (no control characters)"));
+            }
+            self.name_bits |= name_bit(name);
+            let name_start = names.len();
+            names.extend_from_slice(name);
+            // Of the ASCII whitespace that this trims, only blanks and tabs are left.
+            let value = value.trim_ascii_start();
+            let value_start = line_end - start - value.len();
+            let value_end = value_start + value.trim_ascii_end().len();
+            self.spans.push(Span { name: name_start..names.len(), value: value_start..value_end });
+            line_start = line_end + CRLF_BYTES;
         }
+        names.make_ascii_lowercase();
+        self.names = String::from_utf8(names).unwrap_or_default();
         Ok(())
     }
 
@@ -108,19 +139,29 @@ impl Fields {
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.spans.iter().map(|span| {
             let name = self.names.get(span.name.clone()).unwrap_or_default();
-            (name, self.values.get(span.value.clone()).unwrap_or_default())
+            (name, self.block.get(span.value.clone()).unwrap_or_default())
         })
     }
 
     /// The value of the first field with this lower-case name.
+    #[inline]
     pub(super) fn get(&self, name: &str) -> Option<&[u8]> {
-        // Lengths first, and bytes: looking for what is not there is the usual case.
-        let is_it = |span: &&Span| {
+        // Looking for what is not there is the usual case.
+        if self.name_bits & name_bit(name.as_bytes()) == 0 {
+            return None;
+        }
+        self.values(name).next()
+    }
+
+    /// The values of all fields with this lower-case name.
+    pub(super) fn values<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        // Lengths first, and bytes.
+        let is_it = move |span: &&Span| {
             span.name.len() == name.len()
                 && self.names.as_bytes().get(span.name.clone()) == Some(name.as_bytes())
         };
-        let span = self.spans.iter().find(is_it)?;
-        self.values.get(span.value.clone())
+        let spans = self.spans.iter().filter(is_it);
+        spans.map(|span| self.block.get(span.value.clone()).unwrap_or_default())
     }
 
     /// Whether the field with this lower-case name ends at this hop and must not be passed on.
@@ -157,32 +198,26 @@ impl Fields {
         self.chunked
     }
 
-    fn push(&mut self, name: &str, value: &[u8]) {
-        let (name_start, value_start) = (self.names.len(), self.values.len());
-        self.names.push_str(name);
-        self.values.extend_from_slice(value);
-        self.spans.push(Span {
-            name: name_start..self.names.len(),
-            value: value_start..self.values.len(),
-        });
-    }
-
     /// Finds what the fields say about framing and connection, and refuses all that can be read in
     /// two ways.
     fn read_meaning(&mut self, version: Version) -> Result<(), HeadError> {
         for index in 0..self.spans.len() {
             let Some(span) = self.spans.get(index) else { continue };
+            // Lengths first: nearly all fields mean nothing here.
+            if !matches!(span.name.len(), 10 | 14 | 17) {
+                continue;
+            }
             let value = span.value.clone();
             match self.names.get(span.name.clone()) {
                 Some("content-length") => {
-                    let value = self.values.get(value).unwrap_or_default();
+                    let value = self.block.get(value).unwrap_or_default();
                     let length = self.content_length.replace(read_length(value)?);
                     if length.is_some() {
                         return Err(HeadError::Malformed("content-length (at most one)"));
                     }
                 }
                 Some("transfer-encoding") => {
-                    let value = self.values.get(value).unwrap_or_default();
+                    let value = self.block.get(value).unwrap_or_default();
                     let repeated = std::mem::replace(&mut self.chunked, true);
                     if repeated || !value.eq_ignore_ascii_case(b"chunked") {
                         return Err(HeadError::Malformed("transfer-encoding (one chunked)"));
@@ -203,7 +238,7 @@ impl Fields {
 
     /// Reads the options of one `Connection` field, whose value stands at `value`.
     fn read_connection(&mut self, value: Range<usize>) -> Result<(), HeadError> {
-        let options = self.values.get(value).unwrap_or_default();
+        let options = self.block.get(value).unwrap_or_default();
         for option in options.split(|byte| *byte == b',').map(trim_blanks) {
             if option.is_empty() {
                 continue;
@@ -228,6 +263,14 @@ impl Fields {
     }
 }
 
+/// One of 64 bits for a name: none of these means that no field has this name. From the length and the
+/// first letter, in either case.
+#[inline]
+fn name_bit(name: &[u8]) -> u64 {
+    let letter = name.first().map_or(0, |byte| u64::from(*byte | 0x20));
+    1 << ((letter.wrapping_mul(5) ^ name.len() as u64) & 63)
+}
+
 /// A length of 1 to 18 decimal digits and nothing else.
 fn read_length(value: &[u8]) -> Result<u64, HeadError> {
     let digits_only = value.iter().all(u8::is_ascii_digit);
@@ -239,17 +282,27 @@ fn read_length(value: &[u8]) -> Result<u64, HeadError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::syntax::{is_text_byte, is_token_byte};
+    use super::super::syntax::is_token_byte;
     use super::*;
+    use proptest::prelude::*;
+
+    /// Reads the field lines of a head; `block` ends with an empty line.
+    fn read_block(block: &[u8], fields_max: usize) -> Result<Fields, HeadError> {
+        let head = [b"S\r\n", block].concat();
+        let mut scan = HeadScan::default();
+        assert_eq!(scan.start_line(&head, 10)?, Some(0..1));
+        assert_eq!(scan.head_end(&head)?, Some(head.len()));
+        let mut fields = Fields::default();
+        fields.read(&head, &scan, fields_max, Version::Http11).map(|()| fields)
+    }
 
     /// Name and value of a block of one field line; none if it is refused.
     fn read(line: &[u8]) -> Option<(String, Vec<u8>)> {
-        let mut fields = Fields::default();
-        fields.read(&[line, b"\r\n\r\n"].concat(), 10, Version::Http11).ok()?;
+        let fields = read_block(&[line, b"\r\n\r\n"].concat(), 10).ok()?;
         fields.iter().next().map(|(name, value)| (name.to_owned(), value.to_vec()))
     }
 
-    /// `httparse` works on many bytes at once: each byte must be judged alike wherever it stands.
+    /// Many bytes are looked at at once: each must be judged alike wherever it stands.
     #[test]
     fn every_byte_is_validated_at_every_position() {
         // CR and LF never come this far: `HeadScan` lets only whole line ends through.
@@ -293,10 +346,55 @@ mod tests {
             (129, 1000, false),
         ] {
             let block = format!("{}\r\n", "a: b\r\n".repeat(count));
-            let mut fields = Fields::default();
-            let read = fields.read(block.as_bytes(), fields_max, Version::Http11);
-            assert_eq!(read, if fits { Ok(()) } else { Err(HeadError::HeadTooLarge) });
-            assert_eq!(fields.iter().count(), if fits { count } else { 0 });
+            let read = read_block(block.as_bytes(), fields_max).map(|fields| fields.iter().count());
+            assert_eq!(read, if fits { Ok(count) } else { Err(HeadError::HeadTooLarge) });
+        }
+    }
+
+    #[test]
+    fn refused_block_leaves_no_fields() {
+        let mut scan = HeadScan::default();
+        let head = b"S\r\na: b\r\nc d\r\n\r\n";
+        let _ = (scan.start_line(head, 10), scan.head_end(head));
+        let mut fields = Fields::default();
+        assert!(fields.read(head, &scan, 10, Version::Http11).is_err());
+        assert_eq!(fields.iter().count(), 0);
+        assert_eq!(fields.get("a"), None);
+    }
+
+    /// What `httparse` makes of a block of field lines; none if it refuses it.
+    fn judged_by_httparse(block: &[u8]) -> Option<Vec<(String, Vec<u8>)>> {
+        let mut room = [httparse::EMPTY_HEADER; 16];
+        match httparse::parse_headers(block, &mut room) {
+            Ok(httparse::Status::Complete((used, fields))) if used == block.len() => Some(
+                fields
+                    .iter()
+                    .map(|it| (it.name.to_ascii_lowercase(), trim_blanks(it.value).to_vec()))
+                    .collect(),
+            ),
+            _ => None,
+        }
+    }
+
+    fn a_line() -> impl Strategy<Value = Vec<u8>> {
+        let name = prop::collection::vec(prop::sample::select(b"aZ-_9~ \"(:\x00".as_slice()), 0..9);
+        let value =
+            prop::collection::vec(prop::sample::select(b"x ,\t:\x7f\x01\xe9".as_slice()), 0..40);
+        (name, prop::bool::weighted(0.9), value).prop_map(|(name, has_colon, value)| {
+            let separator: &[u8] = if has_colon { b":" } else { b"" };
+            [b"n", &name[..], separator, &value[..]].concat()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn lines_are_read_as_httparse_reads_them(lines in prop::collection::vec(a_line(), 0..4)) {
+            let mut block = lines.join(&b"\r\n"[..]);
+            block.extend_from_slice(if block.is_empty() { b"\r\n" } else { b"\r\n\r\n" });
+            let read = read_block(&block, 16).ok().map(|fields| {
+                fields.iter().map(|(name, value)| (name.to_owned(), value.to_vec())).collect::<Vec<_>>()
+            });
+            prop_assert_eq!(read, judged_by_httparse(&block), "{:?}", block);
         }
     }
 }

@@ -60,14 +60,14 @@ impl RequestHead {
     pub fn parse(&mut self, input: &[u8], limits: &HeadLimits) -> Result<Option<usize>, HeadError> {
         let parsed = self.carry_on(input, limits);
         if !matches!(parsed, Ok(None)) {
-            self.scan = HeadScan::default();
+            self.scan.restart();
         }
         parsed
     }
 
     /// Forgets the head and how far the search went, and keeps the memory.
     pub fn clear(&mut self) {
-        self.scan = HeadScan::default();
+        self.scan.restart();
         self.method = Method::Get;
         self.version = Version::Http11;
         self.target.clear();
@@ -119,6 +119,7 @@ impl RequestHead {
     }
 
     /// The value of the first field with this lower-case name.
+    #[inline]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         self.fields.get(name)
     }
@@ -149,10 +150,8 @@ impl RequestHead {
             };
             self.read_line(window.get(line).unwrap_or_default(), limits)?;
         }
-        let start = self.scan.fields_start().unwrap_or_default();
         let Some(end) = self.scan.head_end(window)? else { return incomplete };
-        let block = window.get(start..end).unwrap_or_default();
-        self.fields.read(block, limits.fields_max, self.version)?;
+        self.fields.read(window, &self.scan, limits.fields_max, self.version)?;
         self.read_fields()?;
         Ok(Some(end))
     }
@@ -186,29 +185,28 @@ impl RequestHead {
 
     /// The rules on fields that hold for requests only, and the framing.
     fn read_fields(&mut self) -> Result<(), HeadError> {
-        let (mut hosts, mut authorizations, mut expectations) = (0_u32, 0_u32, 0_u32);
-        for (name, value) in self.fields.iter() {
-            match name {
-                "host" if !is_host(value) => {
-                    return Err(HeadError::Malformed("host (a name or address, optional port)"));
-                }
-                "host" => hosts = hosts.saturating_add(1),
-                "authorization" => authorizations = authorizations.saturating_add(1),
-                // RFC 9110 section 10.1.1: an expectation in a request of 1.0 is to be ignored.
-                "expect" if self.version == Version::Http11 => {
-                    expectations = expectations.saturating_add(1);
-                    if !value.eq_ignore_ascii_case(b"100-continue") || expectations > 1 {
-                        return Err(HeadError::Malformed("expectation"));
-                    }
-                }
-                _ => {}
+        let mut hosts = 0_u32;
+        for host in self.fields.values("host") {
+            if !is_host(host) {
+                return Err(HeadError::Malformed("host (a name or address, optional port)"));
             }
+            hosts = hosts.saturating_add(1);
         }
         if hosts > 1 || hosts == 0 && self.version == Version::Http11 {
             return Err(HeadError::Malformed("host (exactly one)"));
         }
+        let authorizations = self.fields.values("authorization").count();
         if authorizations > 1 {
             return Err(HeadError::Malformed("authorization (at most one)"));
+        }
+        // RFC 9110 section 10.1.1: an expectation in a request of 1.0 is to be ignored.
+        let expectation = self.fields.get("expect").filter(|_| self.version == Version::Http11);
+        if expectation.is_some() {
+            let is_known = |value: &[u8]| value.eq_ignore_ascii_case(b"100-continue");
+            let mut expectations = self.fields.values("expect");
+            if !expectations.next().is_some_and(is_known) || expectations.next().is_some() {
+                return Err(HeadError::Malformed("expectation"));
+            }
         }
         self.framing = match self.fields.content_length() {
             _ if self.fields.is_chunked() => Framing::Chunked,
@@ -216,7 +214,7 @@ impl RequestHead {
             None => Framing::None,
         };
         let has_body = !matches!(self.framing, Framing::None | Framing::Length(0));
-        self.expects_continue = has_body && expectations == 1;
+        self.expects_continue = has_body && expectation.is_some();
         Ok(())
     }
 }

@@ -55,14 +55,14 @@ impl ResponseHead {
     ) -> Result<Option<usize>, HeadError> {
         let parsed = self.carry_on(input, request_method, limits);
         if !matches!(parsed, Ok(None)) {
-            self.scan = HeadScan::default();
+            self.scan.restart();
         }
         parsed
     }
 
     /// Forgets the head and how far the search went, and keeps the memory.
     pub fn clear(&mut self) {
-        self.scan = HeadScan::default();
+        self.scan.restart();
         self.version = Version::Http11;
         self.status = 0;
         self.fields.clear();
@@ -107,6 +107,7 @@ impl ResponseHead {
     }
 
     /// The value of the first field with this lower-case name.
+    #[inline]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         self.fields.get(name)
     }
@@ -136,10 +137,8 @@ impl ResponseHead {
             let Some(line) = self.scan.start_line(window, usize::MAX)? else { return incomplete };
             self.read_line(window.get(line).unwrap_or_default())?;
         }
-        let start = self.scan.fields_start().unwrap_or_default();
         let Some(end) = self.scan.head_end(window)? else { return incomplete };
-        let block = window.get(start..end).unwrap_or_default();
-        self.fields.read(block, limits.fields_max, self.version)?;
+        self.fields.read(window, &self.scan, limits.fields_max, self.version)?;
         self.settle_framing(request_method);
         Ok(Some(end))
     }

@@ -5,7 +5,9 @@
 //! of the bytes, so that a cut in the input changes nothing. Positions count from the start of the
 //! unconsumed input.
 
+use super::fields::{FIELDS_CEILING, FIELDS_USUAL};
 use super::head::HeadError;
+use super::syntax::first_control;
 use std::ops::Range;
 
 /// Where the search stands.
@@ -17,9 +19,22 @@ pub(super) struct HeadScan {
     searched: usize,
     /// Set once the start line was handed out: the position behind its CRLF.
     fields_start: Option<usize>,
+    /// Where the CRLF of each field line stands: of the first ones, one more than a head may have.
+    field_ends: Vec<usize>,
+    /// A field line has a control character that no value may have.
+    has_controls: bool,
 }
 
 impl HeadScan {
+    /// Begins a new head and keeps the memory.
+    pub(super) fn restart(&mut self) {
+        self.line_start = 0;
+        self.searched = 0;
+        self.fields_start = None;
+        self.field_ends.clear();
+        self.has_controls = false;
+    }
+
     /// The position of the first field line, once the start line was found.
     pub(super) fn fields_start(&self) -> Option<usize> {
         self.fields_start
@@ -32,6 +47,16 @@ impl HeadScan {
             self.line_start = 2;
             self.searched = 2;
         }
+    }
+
+    /// Where the CRLFs of the field lines stand, of at most one line more than a head may have.
+    pub(super) fn field_ends(&self) -> &[usize] {
+        &self.field_ends
+    }
+
+    /// Whether some field line has a control character besides tabs.
+    pub(super) fn has_controls(&self) -> bool {
+        self.has_controls
     }
 
     /// First byte of the start line, if it came.
@@ -54,6 +79,7 @@ impl HeadScan {
         let line = self.line_start..line_end;
         self.begin_line(line_end);
         self.fields_start = Some(self.line_start);
+        self.field_ends.reserve(FIELDS_USUAL);
         Ok(Some(line))
     }
 
@@ -64,6 +90,9 @@ impl HeadScan {
             self.begin_line(line_end);
             if is_empty {
                 return Ok(Some(self.line_start));
+            }
+            if self.field_ends.len() <= FIELDS_CEILING {
+                self.field_ends.push(line_end);
             }
         }
         Ok(None)
@@ -77,16 +106,21 @@ impl HeadScan {
 
     /// Where the CRLF of the current line stands, if it has come.
     fn line_end(&mut self, window: &[u8]) -> Result<Option<usize>, HeadError> {
-        let rest = window.get(self.searched..).unwrap_or_default();
-        let Some(offset) = memchr::memchr2(b'\r', b'\n', rest) else {
-            self.searched = self.searched.saturating_add(rest.len());
-            return Ok(None);
-        };
-        self.searched = self.searched.saturating_add(offset);
-        match rest.get(offset..) {
-            Some([b'\r', b'\n', ..]) => Ok(Some(self.searched)),
-            Some([b'\r']) => Ok(None),
-            _ => Err(HeadError::Malformed("line end (CRLF, no bare CR or LF)")),
+        loop {
+            let rest = window.get(self.searched..).unwrap_or_default();
+            let offset = first_control(rest);
+            self.searched = self.searched.saturating_add(offset);
+            match rest.get(offset..) {
+                Some([b'\r', b'\n', ..]) => return Ok(Some(self.searched)),
+                Some([b'\r'] | []) | None => return Ok(None),
+                Some([b'\r' | b'\n', ..]) => {
+                    return Err(HeadError::Malformed("line end (CRLF, no bare CR or LF)"));
+                }
+                Some([byte, ..]) => {
+                    self.has_controls |= *byte != b'\t' && self.fields_start.is_some();
+                    self.searched = self.searched.saturating_add(1);
+                }
+            }
         }
     }
 }

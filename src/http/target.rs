@@ -5,6 +5,7 @@
 //! later decodes or normalises it, so what could be normalised into something else is refused.
 
 use super::head::HeadError;
+use super::syntax::host_name_length;
 use std::net::Ipv6Addr;
 
 /// Whether `text` may stand as path and query on a request line; the length is not looked at.
@@ -23,7 +24,9 @@ pub(super) fn check_target(target: &[u8]) -> Result<(), HeadError> {
         ));
     }
     let (path, query) = split_query(target);
-    check_path(path)?;
+    if !is_plain_path(path) {
+        check_path(path)?;
+    }
     match query.filter(|query| memchr::memchr(b'%', query).is_some()) {
         Some(query) if !decoded(query).all(|byte| byte.is_some_and(|byte| byte != 0)) => {
             Err(HeadError::Malformed("request target (% and two hex digits, not zero)"))
@@ -51,23 +54,47 @@ pub(super) fn is_target_byte(byte: u8) -> bool {
 /// address, or an IPv6 address in brackets. Narrower than RFC 3986: no escapes, no `!$&'()*+,;=`,
 /// no empty host, no empty port.
 pub(super) fn is_host(value: &[u8]) -> bool {
-    let Ok(value) = std::str::from_utf8(value) else { return false };
-    let (host_is_good, rest) = match value.strip_prefix('[') {
-        Some(bracketed) => match bracketed.split_once(']') {
-            Some((address, rest)) => (address.parse::<Ipv6Addr>().is_ok(), rest),
-            None => return false,
-        },
-        None => {
-            let (host, rest) = value.split_at(value.find(':').unwrap_or(value.len()));
-            let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-            (!host.is_empty() && host.bytes().all(legal), rest)
+    let (host_is_good, rest) = match value {
+        [b'[', bracketed @ ..] => {
+            let end = bracketed.iter().position(|byte| *byte == b']');
+            let Some((address, [_, rest @ ..])) =
+                end.and_then(|end| bracketed.split_at_checked(end))
+            else {
+                return false;
+            };
+            (std::str::from_utf8(address).is_ok_and(|it| it.parse::<Ipv6Addr>().is_ok()), rest)
+        }
+        _ => {
+            let end = host_name_length(value);
+            (end > 0, value.get(end..).unwrap_or_default())
         }
     };
-    host_is_good && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
+    host_is_good
+        && match rest {
+            [] => true,
+            [b':', port @ ..] => is_port(port),
+            _ => false,
+        }
 }
 
-fn is_port(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
+fn is_port(digits: &[u8]) -> bool {
+    let is_number = |text: &str| text.parse::<u16>().is_ok();
+    digits.iter().all(u8::is_ascii_digit) && std::str::from_utf8(digits).is_ok_and(is_number)
+}
+
+/// Whether [`check_path`] accepts the path for sure, since it has nothing that could be read in two ways;
+/// true for every path of an API.
+fn is_plain_path(path: &[u8]) -> bool {
+    let mut previous = 0;
+    path.iter().all(|byte| {
+        let is_plain = match byte {
+            b'/' | b'.' => previous != b'/',
+            b'%' | b';' | b'\\' => false,
+            _ => true,
+        };
+        previous = *byte;
+        is_plain
+    })
 }
 
 /// Refuses segments that a server may take out or merge: `.`, `..` and empty ones, before or after

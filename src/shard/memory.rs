@@ -114,6 +114,13 @@ impl Tape {
         Self(Rc::new(RefCell::new(TapeState { cut_after: Some(count), ..TapeState::default() })))
     }
 
+    /// A tape that takes so many bytes before it has to grow, as a socket does.
+    #[must_use]
+    pub fn with_room(bytes: usize) -> Self {
+        let bytes = Vec::with_capacity(bytes);
+        Self(Rc::new(RefCell::new(TapeState { bytes, ..TapeState::default() })))
+    }
+
     /// Everything written so far; the tape is empty afterwards.
     #[must_use]
     pub fn take(&self) -> Vec<u8> {
@@ -150,7 +157,7 @@ impl Tape {
             reader.wake();
         }
         let room = state.cut_after.map_or(usize::MAX, |limit| limit - state.bytes.len().min(limit));
-        state.bytes.extend(data.iter().take(room));
+        state.bytes.extend_from_slice(data.get(..room).unwrap_or(data));
         if data.len() > room { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
     }
 }
