@@ -7,7 +7,7 @@ use std::time::Duration;
 use ringgate::base::IdSource;
 use ringgate::gateway::ENDPOINT_NAMES;
 use ringgate::http::{EventReader, HeadLimits, Method, RequestHead, ResponseHead, write_event};
-use ringgate::llm::{Edit, Outline, PicoUsd, Scanner, Usage};
+use ringgate::llm::{Edit, Outline, PicoUsd, Usage};
 use ringgate::telemetry::{Cost, MetricsRegistry, ModelOrigin, Recorder, RequestEvent};
 
 use crate::sample::{ConnectionReuse, burst, chat_request, request_head, response_head};
@@ -57,7 +57,6 @@ impl ResponseHeadStep {
 
 /// Scans a chat request.
 pub struct ScanStep {
-    scanner: Scanner,
     body: Vec<u8>,
 }
 
@@ -65,12 +64,12 @@ impl ScanStep {
     /// For a body of about that size.
     #[must_use]
     pub fn new(body_bytes: usize) -> Self {
-        Self { scanner: Scanner::default(), body: chat_request(body_bytes, false) }
+        Self { body: chat_request(body_bytes, false) }
     }
 
     /// What was found; none if the body was refused.
     pub fn run(&mut self) -> Option<Outline> {
-        self.scanner.request(black_box(&self.body)).ok()
+        Outline::read(black_box(&self.body)).ok()
     }
 }
 
@@ -84,7 +83,7 @@ pub struct SpliceStep {
 impl Default for SpliceStep {
     fn default() -> Self {
         let body = chat_request(2_000, true);
-        let outline = Scanner::default().request(&body).unwrap_or_default();
+        let outline = Outline::read(&body).unwrap_or_default();
         Self { outline, out: Vec::with_capacity(body.len() + 128), body }
     }
 }

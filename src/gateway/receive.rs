@@ -9,6 +9,7 @@ use crate::gateway::context::{
     MinimumRate, Request, converse_call, gemini_call, is_inference, is_json,
 };
 use crate::http::{Framing, form_boundary};
+use crate::llm::Outline;
 use crate::shard::within;
 
 /// A JSON body of the pass-through up to this size is kept, so that its model can choose the
@@ -42,7 +43,7 @@ pub(crate) async fn body(
     }
     let body = if is_ours || is_small_json(exchange, endpoint) {
         let bytes = keep_whole(exchange, framing).await?;
-        let mut outline = exchange.worker.scanner().request(&bytes).map_err(GatewayError::Json)?;
+        let mut outline = Outline::read(&bytes).map_err(GatewayError::Json)?;
         if let Some(call) = gemini_call(exchange.head.path()) {
             outline.stream = call.is_stream();
             outline.model = Some(call.model);
@@ -82,7 +83,7 @@ pub(crate) async fn body(
 pub(crate) fn message(exchange: &mut Exchange<'_>, body: Vec<u8>) -> Result<Request, GatewayError> {
     exchange.reserve_memory(body.len())?;
     exchange.record.client.request_bytes += body.len() as u64;
-    let outline = exchange.worker.scanner().request(&body).map_err(GatewayError::Json)?;
+    let outline = Outline::read(&body).map_err(GatewayError::Json)?;
     exchange.record.client.stream = outline.stream;
     let body = Body::Json { bytes: body.into(), outline };
     let images = FetchedImages::default();

@@ -22,7 +22,7 @@ use crate::gateway::downstream::head::begin_head;
 use crate::gateway::upstream::handshake::Handshake;
 use crate::gateway::upstream::response::EVENT_BYTES_MAX;
 use crate::http::{HeadLimits, RequestHead, end_head, write_field};
-use crate::llm::{ChatRequest, Chunk, Dialect, Edit, Start, StopReason, quote};
+use crate::llm::{ChatRequest, Chunk, Dialect, Edit, Outline, Start, StopReason, quote};
 use crate::shard::within;
 
 /// The longest connection, as at OpenAI (its guide on WebSocket mode).
@@ -229,7 +229,7 @@ async fn answer(
     message: Vec<u8>,
     run_message: &impl AsyncFn(Exchange<'_>, Vec<u8>) -> bool,
 ) -> Result<bool, GatewayError> {
-    let lane = lane_of(exchange, &message);
+    let lane = lane_of(&message);
     let create = match read(exchange, conversations, &message) {
         Ok(ClientMessage::Create(create)) => create,
         Ok(ClientMessage::Steer { previous, input }) => {
@@ -281,8 +281,8 @@ fn last_answer(exchange: &Exchange<'_>, framing: &MessageFraming) -> Option<(Str
 }
 
 /// The lane of a message.
-fn lane_of(exchange: &Exchange<'_>, message: &[u8]) -> Lane {
-    let outline = exchange.worker.scanner().request(message);
+fn lane_of(message: &[u8]) -> Lane {
+    let outline = Outline::read(message);
     let named = outline.ok().and_then(|it| it.value(message, "stream_id").map(<[u8]>::to_vec));
     Lane(named.filter(|json| json.starts_with(b"\"")))
 }
@@ -303,7 +303,7 @@ fn read(
     conversations: &Conversations,
     message: &[u8],
 ) -> Result<ClientMessage, GatewayError> {
-    let outline = exchange.worker.scanner().request(message).map_err(GatewayError::Json)?;
+    let outline = Outline::read(message).map_err(GatewayError::Json)?;
     let text = |key: &str| {
         let json = outline.value(message, key)?;
         serde_json::from_slice::<String>(json).ok()

@@ -4,16 +4,10 @@
 //! Names are ASCII tokens, values have no control character but tab and no blank at either end. The
 //! vectors are kept from one head to the next, so that a warm head allocates nothing.
 
-use super::head::{HeadError, Version};
+use super::head::{FIELDS_CEILING, FIELDS_USUAL, HeadError, Version};
 use super::scan::HeadScan;
 use super::syntax::{is_text_byte, is_token, token_length, trim_blanks};
 use std::ops::Range;
-
-/// Fields that one head can hold at most, whatever `fields_max` says.
-pub(super) const FIELDS_CEILING: usize = 128;
-
-/// Fields that nearly every head stays within.
-pub(super) const FIELDS_USUAL: usize = 32;
 
 /// Options in all `Connection` fields together. More would make `is_hop_by_hop` costly; real ones
 /// have one.

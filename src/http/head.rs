@@ -92,6 +92,12 @@ pub enum Framing {
     UntilClose,
 }
 
+/// Fields that one head can hold at most, whatever `fields_max` says.
+pub(super) const FIELDS_CEILING: usize = 128;
+
+/// Fields that nearly every head stays within.
+pub(super) const FIELDS_USUAL: usize = 32;
+
 /// What a head may cost before it is refused.
 #[derive(Clone, Copy, Debug)]
 pub struct HeadLimits {
@@ -99,7 +105,7 @@ pub struct HeadLimits {
     pub head_bytes_max: usize,
     /// Path and query together. Default 8 KiB.
     pub target_bytes_max: usize,
-    /// Number of field lines. Default 100; more than 128 counts as 128, the room kept on the stack.
+    /// Number of field lines. Default 100; more than 128 counts as 128.
     pub fields_max: usize,
 }
 

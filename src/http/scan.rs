@@ -5,8 +5,7 @@
 //! of the bytes, so that a cut in the input changes nothing. Positions count from the start of the
 //! unconsumed input.
 
-use super::fields::{FIELDS_CEILING, FIELDS_USUAL};
-use super::head::HeadError;
+use super::head::{FIELDS_CEILING, FIELDS_USUAL, HeadError};
 use super::syntax::first_control;
 use std::ops::Range;
 

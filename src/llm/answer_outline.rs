@@ -1,10 +1,13 @@
 //! What the line needs to know of an answer, whole or one event of a stream.
 
-use simd_json::prelude::*;
-use simd_json::tape::{Object, Value};
+use std::borrow::Cow;
 
+use super::error::{JsonError, utf8};
+use super::json_value::JsonValue;
+use super::members::each_member;
 use super::node::Node;
 use super::price::Tier;
+use super::raw_value::{RawDocument, RawValue, key_text};
 use super::usage::Usage;
 
 /// Members under which the events of other dialects carry the message that has the usage: OpenAI's
@@ -36,31 +39,47 @@ pub struct AnswerOutline {
 const OPENAI_TIERS: [&str; 5] = ["auto", "default", "flex", "scale", "priority"];
 
 impl AnswerOutline {
-    pub(super) fn read(root: &Object<'_, '_>) -> Self {
+    /// Reads a whole JSON answer of chat, completions or embeddings. Its keys need not differ: that is for a
+    /// provider to answer for, and the last one counts.
+    ///
+    /// # Errors
+    /// [`JsonError::Invalid`], [`JsonError::NotAnObject`] or [`JsonError::TooDeep`].
+    pub fn read(body: &[u8]) -> Result<Self, JsonError> {
         let mut outline = Self::default();
         let mut signs = ErrorSigns::default();
-        for (key, value) in root.iter() {
-            signs.look_at(key, &value);
+        read_members(body, |key, value| {
+            signs.look_at(key, value);
             match key {
                 "usage" => {
-                    outline.usage = Usage::read(&value);
-                    outline.tier = tier_beside(&value).or(outline.tier);
+                    outline.usage = Usage::read(value);
+                    outline.tier = tier_beside(value).or(outline.tier);
                 }
                 "service_tier" => {
-                    let word = value.as_str();
-                    outline.tier = word.map(Tier::of_answer);
-                    outline.has_foreign_tier = word.is_some_and(|it| !OPENAI_TIERS.contains(&it));
+                    let word = value.text();
+                    outline.tier = word.as_deref().map(Tier::of_answer);
+                    outline.has_foreign_tier = word.is_some_and(|it| !OPENAI_TIERS.contains(&&*it));
                 }
-                "choices" => {
-                    outline.has_no_choices = value.as_array().is_some_and(|it| it.is_empty());
-                }
-                "model" => outline.model = value.as_str().map(str::to_owned),
+                "choices" => outline.has_no_choices = value.is_array() && !value.is_filled(),
+                "model" => outline.model = value.text().map(Cow::into_owned),
                 _ => {}
             }
-        }
+        })?;
         outline.is_error = signs.is_error();
-        outline
+        Ok(outline)
     }
+}
+
+/// Passes over the members of a body that has to be an object.
+fn read_members(body: &[u8], mut read: impl FnMut(&str, RawValue<'_>)) -> Result<(), JsonError> {
+    let text = utf8(body)?;
+    let document = RawDocument::new(text);
+    each_member(body, |walk, key| {
+        let start = walk.position();
+        read(&key_text(text, key), document.value(start));
+        walk.jump(document.end_of(start).unwrap_or(start));
+        Ok(())
+    })
+    .map_err(|refusal| JsonError::explain(body, refusal))
 }
 
 /// True for a whole answer that is an error, in any dialect: an `error`, choices that are null or one
@@ -69,7 +88,7 @@ impl AnswerOutline {
 #[must_use]
 pub fn is_error_answer(root: Node<'_>) -> bool {
     let mut signs = ErrorSigns::default();
-    root.members().for_each(|(key, value)| signs.look_at(key, value.value()));
+    root.members().for_each(|(key, value)| signs.look_at(key, value));
     signs.is_error()
 }
 
@@ -78,7 +97,6 @@ pub fn is_error_answer(root: Node<'_>) -> bool {
 #[must_use]
 pub fn is_error_event(root: Node<'_>) -> bool {
     root.members().any(|(key, value)| {
-        let value = value.value();
         if key == "choices" { has_failed_choice(value) } else { tells_error(key, value) }
     })
 }
@@ -94,20 +112,20 @@ struct ErrorSigns {
 }
 
 impl ErrorSigns {
-    fn look_at(&mut self, key: &str, value: &Value<'_, '_>) {
+    fn look_at<'a>(&mut self, key: &str, value: impl JsonValue<'a>) {
         if key == "choices" {
             self.is_told |= value.is_null() || has_failed_choice(value);
             self.has_parts = true;
             return;
         }
-        let is_over = || matches!(value.as_str(), Some("failed" | "cancelled"));
+        let is_over = || matches!(value.text().as_deref(), Some("failed" | "cancelled"));
         self.is_told |= tells_error(key, value) || key == "status" && is_over();
         if value.is_array() || value.is_object() {
             // A list of violations is a message.
-            self.has_parts |= is_filled(value) && key != "detail";
+            self.has_parts |= key != "detail" && value.is_filled();
             self.has_message |= matches!(key, "error" | "detail");
         } else if matches!(key, "message" | "Message" | "detail" | "error") {
-            self.has_message |= value.is_str();
+            self.has_message |= value.text().is_some();
         }
     }
 
@@ -117,37 +135,33 @@ impl ErrorSigns {
 }
 
 /// True for a member of an answer or event that reports an error.
-fn tells_error(key: &str, value: &Value<'_, '_>) -> bool {
+fn tells_error<'a>(key: &str, value: impl JsonValue<'a>) -> bool {
     match key {
-        "error" => is_filled(value) || value.as_bool() == Some(true),
-        "type" | "object" => value.as_str() == Some("error"),
+        "error" => value.is_filled() || value.flag() == Some(true),
+        "type" | "object" => value.is_text("error"),
         // Cohere's; those of OpenAI's dialect stand in the choices.
-        "finish_reason" => matches!(value.as_str(), Some("ERROR" | "TIMEOUT")),
-        "__type" => value.is_str(),
-        "Output" => value.get("__type").is_some(),
+        "finish_reason" => matches!(value.text().as_deref(), Some("ERROR" | "TIMEOUT")),
+        "__type" => value.text().is_some(),
+        "Output" => value.member("__type").is_some(),
         _ => false,
     }
 }
 
 /// True if one of the choices ended with an error, which relays report there.
-fn has_failed_choice(choices: &Value<'_, '_>) -> bool {
-    choices.as_array().is_some_and(|choices| choices.iter().any(|choice| is_failed_choice(&choice)))
+fn has_failed_choice<'a>(choices: impl JsonValue<'a>) -> bool {
+    choices.items().any(|choice| choice.members().any(|(key, value)| tells_failure(&key, value)))
 }
 
-/// True for a `finish_reason` that means a failure: OpenRouter's and Mistral's, GLM's, that of servers
-/// which aborted (vLLM, SGLang).
-fn is_failure(finish_reason: &str) -> bool {
-    matches!(finish_reason, "error" | "network_error" | "abort")
-}
-
-fn is_failed_choice(choice: &Value<'_, '_>) -> bool {
-    choice.as_object().is_some_and(|choice| {
-        choice.iter().any(|(key, value)| match key {
-            "finish_reason" => value.as_str().is_some_and(is_failure),
-            "error" => is_filled(&value),
-            _ => false,
-        })
-    })
+/// True for a member of a choice that ended with an error: a `finish_reason` of OpenRouter and Mistral,
+/// GLM, or servers which aborted (vLLM, SGLang), or an `error`.
+fn tells_failure<'a>(key: &str, value: impl JsonValue<'a>) -> bool {
+    match key {
+        "finish_reason" => {
+            matches!(value.text().as_deref(), Some("error" | "network_error" | "abort"))
+        }
+        "error" => value.is_filled(),
+        _ => false,
+    }
 }
 
 /// The data of one event of a stream in brief.
@@ -168,73 +182,65 @@ pub struct ChunkOutline {
 }
 
 impl ChunkOutline {
-    pub(super) fn read(root: &Object<'_, '_>) -> Self {
+    /// Reads the data of one event of a stream; `[DONE]` is not for this.
+    ///
+    /// # Errors
+    /// [`JsonError::Invalid`], [`JsonError::NotAnObject`] or [`JsonError::TooDeep`].
+    pub fn read(data: &[u8]) -> Result<Self, JsonError> {
         let mut outline = Self { choices_empty: true, ..Self::default() };
-        for (key, value) in root.iter() {
-            match key {
-                "usage" => {
-                    outline.usage = Usage::read(&value).or(outline.usage);
-                    outline.tier = tier_beside(&value).or(outline.tier);
-                }
-                "service_tier" => outline.tier = value.as_str().map(Tier::of_answer),
-                "error" | "type" | "object" => outline.is_error |= tells_error(key, &value),
-                "choices" => {
-                    outline.choices_empty = !is_filled(&value);
-                    let Some(choices) = value.as_array() else { continue };
-                    for choice in choices.iter() {
-                        outline.has_content |= has_content(&choice);
-                        outline.is_begun |= is_begun(&choice);
-                        outline.is_error |= is_failed_choice(&choice);
-                    }
-                }
-                holder if USAGE_HOLDERS.contains(&holder) => {
-                    let usage = value.get("usage");
-                    let nested = usage.as_ref().and_then(Usage::read);
-                    outline.usage = outline.usage.or(nested);
-                    let tier = tier_beside(&value).or(usage.as_ref().and_then(tier_beside));
-                    outline.tier = tier.or(outline.tier);
-                }
-                _ => {}
+        read_members(data, |key, value| outline.take(key, value))?;
+        Ok(outline)
+    }
+
+    fn take(&mut self, key: &str, value: RawValue<'_>) {
+        match key {
+            "usage" => {
+                self.usage = Usage::read(value).or(self.usage);
+                self.tier = tier_beside(value).or(self.tier);
             }
+            "service_tier" => self.tier = value.text().as_deref().map(Tier::of_answer),
+            "error" | "type" | "object" => self.is_error |= tells_error(key, value),
+            "choices" => {
+                self.choices_empty = !value.is_filled();
+                for (key, value) in value.items().flat_map(JsonValue::members) {
+                    self.take_of_choice(&key, value);
+                }
+            }
+            holder if USAGE_HOLDERS.contains(&holder) => {
+                let usage = value.member("usage");
+                self.usage = self.usage.or(usage.and_then(Usage::read));
+                let tier = tier_beside(value).or(usage.and_then(tier_beside));
+                self.tier = tier.or(self.tier);
+            }
+            _ => {}
         }
-        outline
+    }
+
+    /// A member of a choice. A choice has begun with text, a reason to end, or a delta with more than a role:
+    /// vendors add kinds of content faster than they can be listed.
+    fn take_of_choice(&mut self, key: &str, value: RawValue<'_>) {
+        self.is_error |= tells_failure(key, value);
+        match key {
+            "text" => {
+                let is_filled = value.is_filled();
+                self.has_content |= is_filled;
+                self.is_begun |= is_filled;
+            }
+            "finish_reason" => self.is_begun |= value.is_filled(),
+            "delta" | "message" => {
+                for (name, _) in value.members().filter(|(_, part)| part.is_filled()) {
+                    self.has_content |= key == "delta" && CONTENT.contains(&&*name);
+                    self.is_begun |= name != "role";
+                }
+            }
+            _ => {}
+        }
     }
 }
 
 /// The tier in an object: OpenAI reports it in the answer, Anthropic in the usage.
-fn tier_beside(object: &Value<'_, '_>) -> Option<Tier> {
-    object.get("service_tier")?.as_str().map(Tier::of_answer)
-}
-
-/// True if a choice has completions text or a delta with content.
-fn has_content(choice: &Value<'_, '_>) -> bool {
-    if choice.get("text").is_some_and(|text| is_filled(&text)) {
-        return true;
-    }
-    let Some(delta) = choice.get("delta").and_then(|delta| delta.as_object().map(|_| delta)) else {
-        return false;
-    };
-    CONTENT.iter().any(|key| delta.get(*key).is_some_and(|value| is_filled(&value)))
-}
-
-/// True if a choice has text, a reason to end, or a delta with more than a role: vendors add kinds of
-/// content faster than they can be listed.
-fn is_begun(choice: &Value<'_, '_>) -> bool {
-    let Some(choice) = choice.as_object() else { return false };
-    choice.iter().any(|(key, value)| match key {
-        "text" | "finish_reason" => is_filled(&value),
-        "delta" | "message" => value.as_object().is_some_and(|delta| {
-            delta.iter().any(|(key, value)| key != "role" && is_filled(&value))
-        }),
-        _ => false,
-    })
-}
-
-/// True for a string, array or object that is not empty.
-fn is_filled(value: &Value<'_, '_>) -> bool {
-    let text = value.as_str().is_some_and(|text| !text.is_empty());
-    let array = value.as_array().is_some_and(|array| !array.is_empty());
-    text || array || value.as_object().is_some_and(|object| !object.is_empty())
+fn tier_beside<'a>(object: impl JsonValue<'a>) -> Option<Tier> {
+    object.member("service_tier")?.text().as_deref().map(Tier::of_answer)
 }
 
 #[cfg(test)]
@@ -247,7 +253,7 @@ mod tests {
         let body = br#"{"id":"x","model":"gpt-4o-2024","choices":[{"message":{"content":"hi"}}],
             "usage":{"prompt_tokens":2,"completion_tokens":1}}"#;
         let expected = Usage { input_tokens: 2, output_tokens: 1, ..Usage::default() };
-        let found = Scanner::default().answer(body).unwrap();
+        let found = AnswerOutline::read(body).unwrap();
         let model = Some("gpt-4o-2024".to_owned());
         assert_eq!(
             found,
@@ -286,12 +292,12 @@ mod tests {
             (r#"{"message":"ok","results":[{"index":0}]}"#, false),
             (r#"{"request_id":"deferred"}"#, false),
         ] {
-            let found = Scanner::default().answer(body.as_bytes()).unwrap();
+            let found = AnswerOutline::read(body.as_bytes()).unwrap();
             assert_eq!(found.is_error, is_error, "{body}");
             let read = Scanner::default().read(body.as_bytes(), is_error_answer);
             assert_eq!(read, Ok(is_error), "{body}");
         }
-        assert_eq!(Scanner::default().answer(b"[]"), Err(super::super::JsonError::NotAnObject));
+        assert_eq!(AnswerOutline::read(b"[]"), Err(super::super::JsonError::NotAnObject));
     }
 
     #[test]
@@ -314,7 +320,7 @@ mod tests {
             ("null", false, true),
         ] {
             let data = format!(r#"{{"choices":{choices}}}"#);
-            let found = Scanner::default().chunk(data.as_bytes()).unwrap();
+            let found = ChunkOutline::read(data.as_bytes()).unwrap();
             assert_eq!(
                 (found.has_content, found.choices_empty),
                 (has_content, choices_empty),
@@ -339,7 +345,7 @@ mod tests {
             ("null", false),
         ] {
             let data = format!(r#"{{"choices":{choices}}}"#);
-            let found = Scanner::default().chunk(data.as_bytes()).unwrap();
+            let found = ChunkOutline::read(data.as_bytes()).unwrap();
             assert_eq!(found.is_begun, is_begun, "{data}");
         }
     }
@@ -353,12 +359,11 @@ mod tests {
             (r#"{"service_tier":null,"usage":{"prompt_tokens":3}}"#, None),
             (r#"{"usage":null}"#, None),
         ] {
-            let mut scanner = Scanner::default();
-            assert_eq!(scanner.answer(body.as_bytes()).unwrap().tier, tier, "{body}");
-            assert_eq!(scanner.chunk(body.as_bytes()).unwrap().tier, tier, "{body}");
+            assert_eq!(AnswerOutline::read(body.as_bytes()).unwrap().tier, tier, "{body}");
+            assert_eq!(ChunkOutline::read(body.as_bytes()).unwrap().tier, tier, "{body}");
             for holder in USAGE_HOLDERS {
                 let data = format!(r#"{{"{holder}":{body}}}"#);
-                assert_eq!(scanner.chunk(data.as_bytes()).unwrap().tier, tier, "{data}");
+                assert_eq!(ChunkOutline::read(data.as_bytes()).unwrap().tier, tier, "{data}");
             }
         }
     }
@@ -386,7 +391,7 @@ mod tests {
             (r#"{"choices":[{"error":{"code":502},"finish_reason":null}]}"#, None, true),
             (r#"{"object":"error","message":"no"}"#, None, true),
         ] {
-            let found = Scanner::default().chunk(data.as_bytes()).unwrap();
+            let found = ChunkOutline::read(data.as_bytes()).unwrap();
             assert_eq!(found.usage.map(|usage| usage.input_tokens), input_tokens, "{data}");
             assert_eq!(found.is_error, is_error, "{data}");
             let read = Scanner::default().read(data.as_bytes(), is_error_event);

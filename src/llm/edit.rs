@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 
-use super::members::{Members, slice};
+use super::members::{Member, Members, slice};
 
 /// So many edits are looked through for each member; more are put into a table first.
 const FEW: usize = 8;
@@ -141,29 +141,30 @@ pub(super) fn splice(members: &Members, text: &[u8], edits: &[Edit<'_>], out: &m
     // stands in front of that run, so that the next one brings its comma.
     let (mut copied, mut kept) = (0, false);
     let mut outcomes = Outcomes::new(edits);
-    for index in 0..members.count() {
-        match outcomes.of_member(&members.key(text, index)) {
+    let mut before: Option<&Member> = None;
+    let mut rest = members.iter().peekable();
+    while let Some(member) = rest.next() {
+        match outcomes.of_member(&member.key(text)) {
             Some(Edit::Set { json, .. }) => {
-                out.extend_from_slice(slice(text, copied..members.value_start(text, index)));
+                out.extend_from_slice(slice(text, copied..member.value().start));
                 out.extend_from_slice(json);
-                copied = members.value_end(text, index);
+                copied = member.value().end;
                 kept = true;
             }
             // Goes with the comma before it or, as first member, with the one behind it.
-            Some(Edit::Remove { .. }) => match index.checked_sub(1).filter(|_| kept) {
-                Some(previous) => {
-                    let cut = members.value_end(text, previous);
-                    out.extend_from_slice(slice(text, copied..cut));
-                    copied = members.value_end(text, index);
+            Some(Edit::Remove { .. }) => match before.filter(|_| kept) {
+                Some(before) => {
+                    out.extend_from_slice(slice(text, copied..before.value().end));
+                    copied = member.value().end;
                 }
                 None => {
-                    out.extend_from_slice(slice(text, copied..members.start(index)));
-                    let last = index + 1 == members.count();
-                    copied = if last { members.end(text) } else { members.start(index + 1) };
+                    out.extend_from_slice(slice(text, copied..member.start()));
+                    copied = rest.peek().map_or(member.value().end, |next| next.start());
                 }
             },
             Some(Edit::Default { .. }) | None => kept = true,
         }
+        before = Some(member);
     }
     let end = members.end(text);
     out.extend_from_slice(slice(text, copied..end));
@@ -192,7 +193,7 @@ pub fn with_include_usage(stream_options: Option<&[u8]>) -> Vec<u8> {
 
 /// Appends the data of a stream event to `out` without its `usage` member: for providers that put the
 /// usage into a chunk with choices when the client did not ask for it. `data` has passed
-/// [`super::Scanner::chunk`].
+/// [`super::ChunkOutline::read`].
 pub fn hide_usage(data: &[u8], out: &mut Vec<u8>) {
     splice(&Members::scan(data), data, &[Edit::Remove { key: "usage" }], out);
 }
@@ -218,7 +219,7 @@ pub fn edit_members(text: &[u8], edits: &[Edit<'_>]) -> Vec<u8> {
 #[must_use]
 pub fn member_text<'t>(text: &'t [u8], key: &str) -> Option<&'t [u8]> {
     let members = Members::scan(text);
-    members.find(text, key).map(|index| members.value(text, index))
+    members.find(text, key).and_then(|member| text.get(member.value()))
 }
 
 /// `text` as a JSON string literal, quotes included.
@@ -232,7 +233,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Map, Value, json};
 
-    use super::super::Scanner;
+    use super::super::Outline;
     use super::*;
 
     const SET: Edit<'static> = Edit::Set { key: "a", json: b"9" };
@@ -240,7 +241,7 @@ mod tests {
     const REMOVE: Edit<'static> = Edit::Remove { key: "a" };
 
     fn check(text: &str, edits: &[Edit<'_>], expected: &str) {
-        let outline = Scanner::default().request(text.as_bytes()).unwrap();
+        let outline = Outline::read(text.as_bytes()).unwrap();
         let mut out = b"head ".to_vec();
         outline.splice(text.as_bytes(), edits, &mut out);
         assert_eq!(String::from_utf8(out).unwrap(), format!("head {expected}"), "{text} {edits:?}");
@@ -467,7 +468,7 @@ mod tests {
             let mut writer = Writer { seed, text: String::new() };
             writer.members(members.iter());
             let text = writer.text.as_bytes();
-            let outline = Scanner::default().request(text).unwrap();
+            let outline = Outline::read(text).unwrap();
             for (key, value) in &members {
                 let raw = outline.value(text, key).unwrap();
                 prop_assert_eq!(&serde_json::from_slice::<Value>(raw).unwrap(), value);
@@ -491,7 +492,7 @@ mod tests {
             outline.splice(text, &edits, &mut out);
             let expected = edited(members.clone().into_iter().collect(), &edits);
             prop_assert_eq!(serde_json::from_slice::<Map<String, Value>>(&out).unwrap(), expected);
-            let spliced = Scanner::default().request(&out).unwrap();
+            let spliced = Outline::read(&out).unwrap();
             for key in members.keys().filter(|key| !edits.iter().any(|edit| edit.key() == *key)) {
                 prop_assert_eq!(spliced.value(&out, key), outline.value(text, key));
             }
@@ -505,13 +506,13 @@ mod tests {
             let mut writer = Writer { seed, text: String::new() };
             writer.members(members.iter());
             let text = writer.text.as_bytes();
-            let outline = Scanner::default().request(text).unwrap();
+            let outline = Outline::read(text).unwrap();
             prop_assert_eq!(&outline.members, &Members::scan(text));
         }
 
         #[test]
         fn mismatched_text_never_panics(text in prop::collection::vec(any::<u8>(), 0..60), other in ".{0,60}") {
-            let outline = Scanner::default().request(br#"{"a" : 1, "\u0062" : [ 2 ], "c":{}}"#).unwrap();
+            let outline = Outline::read(br#"{"a" : 1, "\u0062" : [ 2 ], "c":{}}"#).unwrap();
             for text in [&text[..], other.as_bytes()] {
                 let edits = [SET, Edit::Remove { key: "b" }, Edit::Default { key: "", json: b"1" }];
                 let mut out = Vec::new();

@@ -2,8 +2,8 @@
 
 use serde::de::IgnoredAny;
 
-/// Most levels of arrays and objects, the top-level object included.
-pub(super) const DEPTH_MAX: usize = 128;
+use super::members::Refusal;
+use super::walk::{DEPTH_MAX, Flaw};
 
 /// Most top-level members of a request. Published requests have fewer than 50.
 pub(super) const KEYS_MAX: usize = 512;
@@ -52,38 +52,42 @@ impl JsonError {
         Self::DuplicateKey(cut.escape_debug().collect())
     }
 
-    /// The error for a body that simd-json refused. It gives no position for errors of its first
-    /// stage (UTF-8, quotes, control characters) and one relative to the string for escapes, so the
-    /// body is read a second time, on this path only, by a parser that does.
-    pub(super) fn explain(body: &[u8], refusal: &simd_json::Error) -> Self {
-        if matches!(refusal.error(), simd_json::ErrorType::DepthLimitExceeded) {
-            return Self::TooDeep;
-        }
-        if let Err(error) = std::str::from_utf8(body) {
-            return Self::Invalid { at: error.valid_up_to(), reason: "not utf-8".to_owned() };
-        }
-        match serde_json::from_slice::<IgnoredAny>(body) {
-            Err(error) => {
-                let text = error.to_string();
-                let reason = text.split(" at line ").next().unwrap_or_default();
-                Self::Invalid {
-                    at: byte_offset(body, error.line(), error.column()),
-                    reason: reason.replace("EOF", "end of text"),
-                }
-            }
-            // What only simd-json refuses: surrogates without their other half, numbers beyond f64.
-            Ok(_) => {
-                let reason = match refusal.error() {
-                    simd_json::ErrorType::InvalidNumber => "number out of range",
-                    simd_json::ErrorType::InvalidUtf8
-                    | simd_json::ErrorType::InvalidUnicodeCodepoint => "lone surrogate in a string",
-                    simd_json::ErrorType::InputTooLarge => "text of more than 4 gib",
-                    _ => "syntax error",
-                };
-                Self::Invalid { at: refusal.index().min(body.len()), reason: reason.to_owned() }
-            }
+    /// The error for a body that a [`Walk`](super::walk::Walk) refused. The body is read a second time, on
+    /// this path only, by a parser that says more about it.
+    pub(super) fn explain(body: &[u8], refusal: Refusal) -> Self {
+        let reason = match refusal.flaw {
+            Flaw::TooDeep => return Self::TooDeep,
+            Flaw::NotAnObject => return Self::NotAnObject,
+            Flaw::NumberOutOfRange => "number out of range",
+            Flaw::LoneSurrogate => "lone surrogate in a string",
+            Flaw::TooLarge => "text of more than 4 gib",
+            Flaw::Syntax => match serde_json::from_slice::<IgnoredAny>(body) {
+                Err(error) => return Self::of_parser(body, &error),
+                Ok(_) => "syntax error",
+            },
+        };
+        Self::Invalid { at: refusal.at.min(body.len()), reason: reason.to_owned() }
+    }
+
+    fn of_parser(body: &[u8], error: &serde_json::Error) -> Self {
+        let text = error.to_string();
+        let reason = text.split(" at line ").next().unwrap_or_default();
+        Self::Invalid {
+            at: byte_offset(body, error.line(), error.column()),
+            reason: reason.replace("EOF", "end of text"),
         }
     }
+}
+
+/// The text of a body.
+///
+/// # Errors
+/// Where it is not UTF-8.
+pub(super) fn utf8(body: &[u8]) -> Result<&str, JsonError> {
+    simdutf8::basic::from_utf8(body).map_err(|_| {
+        let at = std::str::from_utf8(body).map_or_else(|error| error.valid_up_to(), str::len);
+        JsonError::Invalid { at, reason: "not utf-8".to_owned() }
+    })
 }
 
 /// Turns a line and column, both counted from 1 and in bytes, into an offset.
@@ -98,7 +102,7 @@ fn byte_offset(body: &[u8], line: usize, column: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Scanner;
+    use super::super::Outline;
     use super::*;
 
     fn invalid(at: usize, reason: &str) -> JsonError {
@@ -122,14 +126,14 @@ mod tests {
             (b"{\"a\":01}", invalid(6, "invalid number")),
             (b"\xef\xbb\xbf{}", invalid(0, "expected value")),
         ] {
-            let found = Scanner::default().request(body).unwrap_err();
+            let found = Outline::read(body).unwrap_err();
             assert_eq!(found, expected, "{}", String::from_utf8_lossy(body));
         }
     }
 
     #[test]
     fn lone_surrogates_are_rejected() {
-        let found = Scanner::default().request(br#"{"a":"\ud800 rest"}"#).unwrap_err();
+        let found = Outline::read(br#"{"a":"\ud800 rest"}"#).unwrap_err();
         assert!(
             matches!(found, JsonError::Invalid { reason, .. } if reason == "lone surrogate in a string")
         );
@@ -144,7 +148,7 @@ mod tests {
             br#"["secret prompt"]"#,
             b"{\"a\":\"secret prompt\xff\"}",
         ] {
-            let message = Scanner::default().request(body).unwrap_err().to_string();
+            let message = Outline::read(body).unwrap_err().to_string();
             assert!(!message.contains("secret"), "{message}");
             assert!(message.starts_with("expected"), "{message}");
         }
@@ -154,7 +158,7 @@ mod tests {
     fn duplicate_key_is_truncated_and_escaped() {
         let key = format!("\\u0007{}", "k".repeat(200));
         let body = format!(r#"{{"{key}":1,"{key}":2}}"#);
-        let found = Scanner::default().request(body.as_bytes()).unwrap_err();
+        let found = Outline::read(body.as_bytes()).unwrap_err();
         let expected = format!("\\u{{7}}{}", "k".repeat(63));
         assert_eq!(found, JsonError::DuplicateKey(expected));
     }

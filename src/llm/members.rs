@@ -1,123 +1,150 @@
 //! Where the top-level members of a JSON object lie in its text.
-//!
-//! Only the offsets of the keys are kept. A value begins after its key's closing quote and colon, and
-//! ends before the comma in front of the next key, so no bracket is matched and no value is walked.
-//! The text has been accepted by a parser before; if it is another text than the one scanned, the
-//! result is wrong but nothing panics.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// Offsets of the first byte of each top-level key, behind its opening quote, in order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Members {
-    keys: Vec<u32>,
+use super::walk::{Flaw, Key, Walk};
+
+/// What was refused, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// Offset of the byte that cannot be, or close to it.
+    pub at: usize,
+    /// What is wrong there.
+    pub flaw: Flaw,
 }
 
-impl Members {
-    /// Takes offsets found elsewhere.
-    pub(super) fn new(keys: Vec<u32>) -> Self {
-        Self { keys }
+/// One member: where its key and its value stand, the key without its quotes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Member {
+    key_start: u32,
+    key_end: u32,
+    key_has_escapes: bool,
+    value_start: u32,
+    value_end: u32,
+}
+
+/// All members in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Members(Vec<Member>);
+
+impl Member {
+    /// Passes the value of a member of the top level.
+    pub(super) fn pass(walk: &mut Walk<'_>, key: Key) -> Result<Self, Flaw> {
+        let value_start = walk.position();
+        walk.value(1)?;
+        // They fit: the whole text is not larger.
+        let offset = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        Ok(Self {
+            key_start: offset(key.start),
+            key_end: offset(key.end),
+            key_has_escapes: key.has_escapes,
+            value_start: offset(value_start),
+            value_end: offset(walk.position()),
+        })
     }
 
-    /// Finds the members by walking the whole text. For small texts that have no tape.
-    pub(super) fn scan(text: &[u8]) -> Self {
-        let mut keys = Vec::new();
-        let (mut depth, mut key_next, mut at) = (0_usize, false, 0);
-        while let Some(byte) = text.get(at) {
-            at += 1;
-            match byte {
-                b'"' => {
-                    if key_next && let Ok(offset) = u32::try_from(at) {
-                        keys.push(offset);
-                        key_next = false;
-                    }
-                    at = string_end(text, at);
-                }
-                b'{' | b'[' => {
-                    depth += 1;
-                    key_next = depth == 1 && *byte == b'{';
-                }
-                b'}' | b']' => depth = depth.saturating_sub(1),
-                b',' => key_next = depth == 1,
-                _ => {}
-            }
-        }
-        Self { keys }
-    }
-
-    /// Number of members.
-    pub(super) fn count(&self) -> usize {
-        self.keys.len()
-    }
-
-    /// Name of member `index`, unescaped.
-    pub(super) fn key<'text>(&self, text: &'text [u8], index: usize) -> Cow<'text, [u8]> {
-        let start = self.keys.get(index).map_or(text.len(), |start| *start as usize);
-        let end = string_end(text, start);
-        let raw = slice(text, start..end.saturating_sub(1));
-        if memchr::memchr(b'\\', raw).is_none() {
+    /// The key, unescaped.
+    pub(super) fn key<'text>(&self, text: &'text [u8]) -> Cow<'text, [u8]> {
+        let (start, end) = (self.key_start as usize, self.key_end as usize);
+        let raw = slice(text, start..end);
+        if !self.key_has_escapes {
             return Cow::Borrowed(raw);
         }
-        let quoted = slice(text, start.saturating_sub(1)..end);
+        let quoted = slice(text, start.saturating_sub(1)..end + 1);
         let unescaped = serde_json::from_slice::<String>(quoted);
         unescaped.map_or(Cow::Borrowed(raw), |key| Cow::Owned(key.into_bytes()))
     }
 
-    /// Index of the member named `key`.
-    pub(super) fn find(&self, text: &[u8], key: &str) -> Option<usize> {
-        (0..self.count()).find(|index| self.key(text, *index).as_ref() == key.as_bytes())
+    /// True if both have the same key, which duplicates have.
+    pub(super) fn has_key_of(&self, other: &Self, text: &[u8]) -> bool {
+        if self.key_has_escapes || other.key_has_escapes {
+            return self.key(text) == other.key(text);
+        }
+        // Lengths first: keys that differ mostly differ there.
+        self.key_end - self.key_start == other.key_end - other.key_start
+            && self.key(text) == other.key(text)
     }
 
-    /// JSON text of the value of member `index`.
-    pub(super) fn value<'text>(&self, text: &'text [u8], index: usize) -> &'text [u8] {
-        slice(text, self.value_start(text, index)..self.value_end(text, index))
+    /// Where the opening quote of the key stands.
+    pub(super) fn start(&self) -> usize {
+        (self.key_start as usize).saturating_sub(1)
     }
 
-    /// Offset of the opening quote of the key of member `index`.
-    pub(super) fn start(&self, index: usize) -> usize {
-        self.keys.get(index).map_or(0, |start| (*start as usize).saturating_sub(1))
+    /// Where the value stands.
+    pub(super) fn value(&self) -> Range<usize> {
+        self.value_start as usize..self.value_end as usize
+    }
+}
+
+/// Passes over a whole document, which has to be an object, and shows each of its members where the value
+/// begins. A value that `visit` has not passed is passed then.
+///
+/// # Errors
+/// Where the text is no JSON object.
+pub(super) fn each_member(
+    text: &[u8],
+    visit: impl FnMut(&mut Walk<'_>, Key) -> Result<(), Flaw>,
+) -> Result<(), Refusal> {
+    let mut walk = Walk::new(text, 0);
+    let walked = walk_document(&mut walk, text, visit);
+    walked.map_err(|flaw| Refusal { at: walk.position(), flaw })
+}
+
+fn walk_document(
+    walk: &mut Walk<'_>,
+    text: &[u8],
+    visit: impl FnMut(&mut Walk<'_>, Key) -> Result<(), Flaw>,
+) -> Result<(), Flaw> {
+    if u32::try_from(text.len()).is_err() {
+        return Err(Flaw::TooLarge);
+    }
+    walk.space();
+    if walk.peek() == Some(b'{') {
+        walk.each_member(visit)?;
+        return walk.end();
+    }
+    walk.value(0)?;
+    walk.end()?;
+    Err(Flaw::NotAnObject)
+}
+
+impl Members {
+    /// Those in `list`, which are in their order.
+    pub(super) fn new(list: Vec<Member>) -> Self {
+        Self(list)
     }
 
-    /// Offset of the value of member `index`.
-    pub(super) fn value_start(&self, text: &[u8], index: usize) -> usize {
-        let key_end = string_end(text, self.start(index) + 1);
-        let behind = slice(text, key_end..text.len()).trim_ascii_start();
-        let value = behind.strip_prefix(b":").unwrap_or(behind).trim_ascii_start();
-        text.len() - value.len()
+    /// Finds the members in `text`, which a parser has accepted before; in another text, those in front of
+    /// its first flaw.
+    pub(super) fn scan(text: &[u8]) -> Self {
+        let mut members = Vec::new();
+        let _ = each_member(text, |walk, key| {
+            members.push(Member::pass(walk, key)?);
+            Ok(())
+        });
+        Self(members)
     }
 
-    /// Offset behind the value of member `index`: steps back from the next key, or from the end of
-    /// the text, over white space around one comma or brace.
-    pub(super) fn value_end(&self, text: &[u8], index: usize) -> usize {
-        let next = if index + 1 < self.count() { self.start(index + 1) } else { text.len() };
-        let with_delimiter = slice(text, 0..next).trim_ascii_end();
-        let without = with_delimiter.split_last().map_or(with_delimiter, |(_, rest)| rest);
-        without.trim_ascii_end().len()
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Member> {
+        self.0.iter()
     }
 
-    /// Where a further member goes: behind the last value, or behind the opening brace.
+    /// The member with this unescaped name.
+    pub(super) fn find(&self, text: &[u8], key: &str) -> Option<&Member> {
+        self.0.iter().find(|member| member.key(text).as_ref() == key.as_bytes())
+    }
+
+    /// Where the last value ends, or the opening brace if there is none: further members go there.
     pub(super) fn end(&self, text: &[u8]) -> usize {
-        match self.count().checked_sub(1) {
-            Some(last) => self.value_end(text, last),
+        match self.0.last() {
+            Some(last) => last.value_end as usize,
             None => memchr::memchr(b'{', text).map_or(text.len(), |brace| brace + 1),
         }
     }
 }
 
-/// Offset just behind the closing quote of the string whose first byte is at `at`.
-fn string_end(text: &[u8], mut at: usize) -> usize {
-    while let Some(found) = memchr::memchr2(b'"', b'\\', slice(text, at..text.len())) {
-        at += found;
-        if text.get(at) == Some(&b'"') {
-            return at + 1;
-        }
-        at += 2;
-    }
-    text.len()
-}
-
-/// The bytes of `range`, or none where it reaches past the text.
+/// `text[range]`, or nothing where that is not all there.
 pub(super) fn slice(text: &[u8], range: Range<usize>) -> &[u8] {
     text.get(range).unwrap_or_default()
 }

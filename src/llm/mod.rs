@@ -20,12 +20,12 @@ mod content;
 mod conversation;
 mod cost;
 mod dialect;
-mod document;
 mod edit;
 mod embeddings;
 mod error;
 mod estimate;
 mod json;
+mod json_value;
 mod members;
 mod model_names;
 mod model_rules;
@@ -34,11 +34,13 @@ mod openai_tool;
 mod outline;
 mod peek;
 mod price;
+mod raw_value;
 mod replay;
 mod rerank;
 mod scanner;
 mod unsupported_input;
 mod usage;
+mod walk;
 
 pub use answer::{Answer, ApiError, Choice, StopReason, TokenLogprob};
 pub use answer_outline::{AnswerOutline, ChunkOutline, is_error_answer, is_error_event};
@@ -67,6 +69,7 @@ pub use embeddings::{
 pub use error::JsonError;
 pub use estimate::estimate_request_tokens;
 pub use json::{ArrayWriter, Json, ObjectWriter, write_array, write_object, write_text};
+pub use json_value::JsonValue;
 pub use model_names::{each_model, each_model_of_member, is_model_member};
 pub use model_rules::{
     CachePointUse, CallIds, EarlierReasoning, MaxTokensName, ModelFields, ModelRule, ModelRules,

@@ -237,11 +237,10 @@ impl<'de> Visitor<'de> for NameVisitor<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Scanner;
     use super::*;
 
     fn found(body: &str) -> Vec<String> {
-        let outline = Scanner::default().request(body.as_bytes()).expect("an object");
+        let outline = Outline::read(body.as_bytes()).expect("an object");
         let mut found = Vec::new();
         outline
             .each_other_model(body.as_bytes(), &mut |model| found.push(model.to_owned()))

@@ -5,10 +5,13 @@
 //! (`text`, `u64`, …). In both, a member that is null counts as absent: clients and providers send
 //! null for what they leave out.
 
+use std::borrow::Cow;
+
 use simd_json::prelude::*;
 use simd_json::tape::Value;
 
 use super::json::Json;
+use super::json_value::JsonValue;
 
 /// Numbers of a JSON document up to here are exact as floats.
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
@@ -59,15 +62,47 @@ impl<T> Within<T> for Result<T, Malformed> {
     }
 }
 
+impl<'a> JsonValue<'a> for Node<'a> {
+    fn is_null(self) -> bool {
+        self.0.is_null()
+    }
+
+    fn is_object(self) -> bool {
+        self.0.is_object()
+    }
+
+    fn is_array(self) -> bool {
+        self.0.is_array()
+    }
+
+    fn text(self) -> Option<Cow<'a, str>> {
+        self.0.into_string().map(Cow::Borrowed)
+    }
+
+    fn flag(self) -> Option<bool> {
+        self.0.as_bool()
+    }
+
+    fn integer(self) -> Option<u64> {
+        self.0.as_u64()
+    }
+
+    fn float(self) -> Option<f64> {
+        self.0.cast_f64()
+    }
+
+    fn members(self) -> impl Iterator<Item = (Cow<'a, str>, Self)> {
+        Node::members(self).map(|(key, value)| (Cow::Borrowed(key), value))
+    }
+
+    fn items(self) -> impl Iterator<Item = Self> {
+        Node::items(self)
+    }
+}
+
 impl<'a> Node<'a> {
     pub(super) fn new(value: Value<'a, 'a>) -> Self {
         Self(value)
-    }
-
-    /// The parser's own value, for [`Usage::read`](super::Usage::read).
-    #[must_use]
-    pub fn value(&self) -> &Value<'a, 'a> {
-        &self.0
     }
 
     /// True for null.

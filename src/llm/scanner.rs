@@ -1,19 +1,16 @@
-//! The parser a shard keeps: scratch copy, buffers and tape are reused by all its requests.
+//! The parser a shard keeps for what is read whole, to be translated or looked into: scratch copy, buffers
+//! and tape are reused by all its requests. Of what is forwarded as it is, an outline is enough.
 //!
 //! simd-json unescapes in place, so it gets a copy (2 to 4 % of the parse, `thread-per-core.md` 5) and
 //! the original stays whole for forwarding. The copy is padded, which saves simd-json one of its own.
 //! Idle memory is bounded: what a big document made grow is given back after it.
-//!
-//! Measured (2 vCPU AMD EPYC, release build, median of 31 × 2,000, 2026-11-21): [`Scanner::request`]
-//! takes 0.6 µs for 0.4 KB, 1.35 µs for 2 KB, 10 to 14 µs for 20 KB, 48 to 72 µs for 100 KB.
 
 use simd_json::{Buffers, INPUT_PADDING, Tape};
 
-use super::answer_outline::{AnswerOutline, ChunkOutline};
-use super::document::Document;
-use super::error::{DEPTH_MAX, JsonError};
+use super::error::{JsonError, utf8};
+use super::members::each_member;
 use super::node::Node;
-use super::outline::Outline;
+use super::walk::DEPTH_MAX;
 
 /// Scratch kept between documents, in bytes; simd-json's string buffer is as large. Giving back more
 /// eagerly costs a page fault for every 4 KiB of the next document: with 256 KiB here, a body of
@@ -43,31 +40,6 @@ impl Default for Scanner {
 }
 
 impl Scanner {
-    /// Reads the body of a request: any JSON object whose top-level keys differ.
-    ///
-    /// # Errors
-    /// Every variant of [`JsonError`].
-    pub fn request(&mut self, body: &[u8]) -> Result<Outline, JsonError> {
-        self.parse(body, Outline::read)?
-    }
-
-    /// Reads a whole JSON answer of chat, completions or embeddings. Its keys are not held to differ:
-    /// that is for a provider to answer for, and the last one counts.
-    ///
-    /// # Errors
-    /// [`JsonError::Invalid`], [`JsonError::NotAnObject`] or [`JsonError::TooDeep`].
-    pub fn answer(&mut self, body: &[u8]) -> Result<AnswerOutline, JsonError> {
-        self.parse(body, |document| AnswerOutline::read(&document.root))
-    }
-
-    /// Reads the data of one event of a stream; `[DONE]` is not for this.
-    ///
-    /// # Errors
-    /// [`JsonError::Invalid`], [`JsonError::NotAnObject`] or [`JsonError::TooDeep`].
-    pub fn chunk(&mut self, data: &[u8]) -> Result<ChunkOutline, JsonError> {
-        self.parse(data, |document| ChunkOutline::read(&document.root))
-    }
-
     /// Reads any document whose root is an object, by `read`.
     ///
     /// # Errors
@@ -77,20 +49,10 @@ impl Scanner {
         body: &[u8],
         read: impl FnOnce(Node<'_>) -> T,
     ) -> Result<T, JsonError> {
-        self.parse(body, |document| read(document.node()))
-    }
-
-    /// Parses a copy of `body` and hands it to `read`.
-    fn parse<T>(
-        &mut self,
-        body: &[u8],
-        read: impl FnOnce(&Document<'_, '_, '_>) -> T,
-    ) -> Result<T, JsonError> {
         self.scratch.clear();
         self.scratch.reserve(body.len() + INPUT_PADDING);
         self.scratch.extend_from_slice(body);
         self.scratch.extend_from_slice(&[b' '; INPUT_PADDING]);
-        let scratch_start = self.scratch.as_ptr().addr();
         let mut tape = std::mem::replace(&mut self.tape, Tape(Vec::new())).reset();
         let parsed = simd_json::fill_tape_padded(
             &mut self.scratch,
@@ -99,14 +61,9 @@ impl Scanner {
             &mut tape,
         );
         let result = match parsed {
-            Err(refusal) => Err(JsonError::explain(body, &refusal)),
-            Ok(()) => match tape.as_value().as_object() {
-                None => Err(JsonError::NotAnObject),
-                Some(root) => {
-                    let value = tape.as_value();
-                    Ok(read(&Document { root, value, scratch_start, body }))
-                }
-            },
+            Err(refusal) => Err(explain(body, &refusal)),
+            Ok(()) if tape.as_value().is_object() => Ok(read(Node::new(tape.as_value()))),
+            Ok(()) => Err(JsonError::NotAnObject),
         };
         self.tape = tape.reset();
         self.give_back();
@@ -136,118 +93,46 @@ impl std::fmt::Debug for Scanner {
     }
 }
 
+/// The error for a body that simd-json refused: it gives no position for errors of its first stage, and one
+/// relative to the string for escapes, so the text is walked over again, on this path only.
+fn explain(body: &[u8], refusal: &simd_json::Error) -> JsonError {
+    let walked = utf8(body).and_then(|_| {
+        each_member(body, |_, _| Ok(())).map_err(|refusal| JsonError::explain(body, refusal))
+    });
+    walked.err().unwrap_or_else(|| JsonError::Invalid {
+        at: refusal.index().min(body.len()),
+        reason: "syntax error".to_owned(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde::de::IgnoredAny;
 
     use super::super::Usage;
-    use super::super::error::KEYS_MAX;
     use super::*;
 
-    fn request(body: &str) -> Result<Outline, JsonError> {
-        Scanner::default().request(body.as_bytes())
-    }
-
-    fn nested(levels: usize) -> String {
-        let arrays = levels - 1;
-        format!(r#"{{"a":{}{}}}"#, "[".repeat(arrays), "]".repeat(arrays))
-    }
-
-    #[test]
-    fn requests_are_scanned() {
-        let body = r#" {"mod\u0065l":"m\n1","stream":true,"user":"u","max_tokens":5,
-            "stream_options":{"include_usage":true},"messages":[{"model":"inner"}]} "#;
-        let outline = request(body).unwrap();
-        assert_eq!(outline.model.as_deref(), Some("m\n1"));
-        assert_eq!(outline.user.as_deref(), Some("u"));
-        assert_eq!((outline.stream, outline.include_usage), (true, true));
-        assert_eq!(outline.max_tokens, Some(5));
-        assert!(outline.has(body.as_bytes(), "model") && !outline.has(body.as_bytes(), "n"));
-        assert_eq!(outline.value(body.as_bytes(), "model"), Some(&br#""m\n1""#[..]));
-        assert_eq!(
-            outline.value(body.as_bytes(), "messages"),
-            Some(&br#"[{"model":"inner"}]"#[..])
-        );
-        assert_eq!(outline.value(body.as_bytes(), "inner"), None);
-    }
-
-    #[test]
-    fn members_of_any_type_are_skipped() {
-        for (body, stream, include_usage, max_tokens) in [
-            ("{}", false, false, None),
-            (r#"{"stream":null,"stream_options":null,"max_tokens":null}"#, false, false, None),
-            (r#"{"stream_options":{"include_usage":1}}"#, false, false, None),
-            (r#"{"max_tokens":1,"max_completion_tokens":2}"#, false, false, Some(2)),
-            (r#"{"max_completion_tokens":2,"max_tokens":1}"#, false, false, Some(2)),
-            (r#"{"max_completion_tokens":null,"max_tokens":1}"#, false, false, Some(1)),
-            (r#"{"max_tokens":-1,"user":7}"#, false, false, None),
-            (r#"{"seed":123456789012345678901234567890,"stream":true}"#, true, false, None),
-        ] {
-            let found = request(body).unwrap();
-            let found = (found.stream, found.include_usage, found.max_tokens);
-            assert_eq!(found, (stream, include_usage, max_tokens), "{body}");
-        }
-    }
-
-    #[test]
-    fn invalid_requests_are_rejected() {
-        let duplicate = |key: &str| JsonError::DuplicateKey(key.to_owned());
-        let wrong = |key, expected| JsonError::WrongType { key, expected };
-        let many = |last: &str| {
-            let keys: Vec<String> =
-                (0..KEYS_MAX - 1).map(|index| format!(r#""k{index}":0"#)).collect();
-            format!(r#"{{{},"{last}":0}}"#, keys.join(","))
-        };
-        for (body, expected) in [
-            ("[]".to_owned(), JsonError::NotAnObject),
-            ("null".to_owned(), JsonError::NotAnObject),
-            (r#""text""#.to_owned(), JsonError::NotAnObject),
-            (r#"{"a":1,"a":1}"#.to_owned(), duplicate("a")),
-            (r#"{"":1,"b":2,"":1}"#.to_owned(), duplicate("")),
-            (r#"{"model":"x","mod\u0065l":"y"}"#.to_owned(), duplicate("model")),
-            (many("k77"), duplicate("k77")),
-            (many(r#"x":0,"y"#), JsonError::TooManyKeys),
-            (nested(DEPTH_MAX + 1), JsonError::TooDeep),
-            ("[".repeat(100_000), JsonError::TooDeep),
-            (r#"{"model":null}"#.to_owned(), wrong("model", "a string")),
-            (r#"{"model":1}"#.to_owned(), wrong("model", "a string")),
-            (r#"{"stream":"true"}"#.to_owned(), wrong("stream", "true, false or null")),
-            (r#"{"stream_options":[]}"#.to_owned(), wrong("stream_options", "an object or null")),
-        ] {
-            let found = request(&body).unwrap_err();
-            assert_eq!(found, expected, "{}", body.get(..60).unwrap_or(&body));
-        }
-    }
-
-    #[test]
-    fn limits_are_inclusive() {
-        request(&nested(DEPTH_MAX)).unwrap();
-        let keys: Vec<String> = (0..KEYS_MAX).map(|index| format!(r#""k{index}":0"#)).collect();
-        let body = format!("{{{}}}", keys.join(","));
-        let outline = request(&body).unwrap();
-        assert_eq!(outline.value(body.as_bytes(), "k511"), Some(&b"0"[..]));
-        // Only the top level is held to differ.
-        request(r#"{"a":{"b":1,"b":2}}"#).unwrap();
+    fn model(scanner: &mut Scanner, body: &[u8]) -> Result<String, JsonError> {
+        scanner.read(body, |root| root.text_of("model").to_owned())
     }
 
     #[test]
     fn large_buffer_is_released() {
         let mut scanner = Scanner::default();
         let small = br#"{"model":"m","messages":[]}"#;
-        scanner.request(small).unwrap();
+        assert!(scanner.read(small, |_| ()).is_ok());
         let kept = (scanner.scratch.capacity(), scanner.tape.0.capacity());
         let brackets = format!(r#"{{"a":[{}0]}}"#, "[],".repeat(100_000));
         let prose = format!(r#"{{"a":"{}"}}"#, "x".repeat(2_000_000));
         let broken = format!(r#"{{"a":"{}"#, "x".repeat(2_000_000));
         for big in [brackets, prose, broken] {
-            let _ = scanner.request(big.as_bytes());
+            let _ = scanner.read(big.as_bytes(), |_| ());
             assert!(scanner.scratch.capacity() <= SCRATCH_BYTES_KEPT_MAX);
             assert!(scanner.tape.0.capacity() <= NODES_KEPT_MAX);
             assert!(scanner.buffers.structural_indexes().len() <= NODES_KEPT_MAX);
-            assert_eq!(scanner.request(small).unwrap().model.as_deref(), Some("m"));
+            assert_eq!(model(&mut scanner, small), Ok("m".to_owned()));
         }
-        scanner.request(small).unwrap();
+        assert!(scanner.read(small, |_| ()).is_ok());
         let kept_again = (scanner.scratch.capacity(), scanner.tape.0.capacity());
         assert_eq!(kept, kept_again);
     }
@@ -256,14 +141,11 @@ mod tests {
     fn scanner_is_usable_after_failure() {
         let mut scanner = Scanner::default();
         for _ in 0..3 {
-            assert!(scanner.request(br#"{"model":"one","a":[1,{"b""#).is_err());
-            assert!(scanner.request(b"[1]").is_err());
-            assert_eq!(
-                scanner.request(br#"{"model":"two"}"#).unwrap().model.as_deref(),
-                Some("two")
-            );
-            let answer = scanner.answer(br#"{"usage":{"prompt_tokens":1}}"#).unwrap();
-            assert_eq!(answer.usage, Some(Usage { input_tokens: 1, ..Usage::default() }));
+            assert!(model(&mut scanner, br#"{"model":"one","a":[1,{"b""#).is_err());
+            assert_eq!(model(&mut scanner, b"[1]"), Err(JsonError::NotAnObject));
+            assert_eq!(model(&mut scanner, br#"{"model":"two"}"#), Ok("two".to_owned()));
+            let usage = scanner.read(br#"{"prompt_tokens":1}"#, |root| Usage::read(root)).unwrap();
+            assert_eq!(usage, Some(Usage { input_tokens: 1, ..Usage::default() }));
         }
         assert!(!format!("{scanner:?}").contains("two"));
     }
@@ -271,35 +153,7 @@ mod tests {
     proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let mut scanner = Scanner::default();
-            let _ = (scanner.request(&bytes), scanner.answer(&bytes), scanner.chunk(&bytes));
-        }
-
-        /// Text that looks like JSON: what is accepted here is JSON for serde_json too.
-        #[test]
-        fn only_valid_json_is_accepted(text in r#"\{("[a\\"]{0,3}"?:?([0-9.eE+-]{1,4}|true|nul+|"\\?u?[0-9a-f]{0,4}"|\[|\]|\{|\}),?){0,4}\}?"#) {
-            if Scanner::default().answer(text.as_bytes()).is_ok() {
-                prop_assert!(serde_json::from_str::<IgnoredAny>(&text).is_ok(), "{}", text);
-            }
-        }
-
-        /// One byte changed in an honest request, anywhere, at any alignment of the parser.
-        #[test]
-        fn single_byte_changes_agree_with_parser(at in 0..300_usize, byte: u8, pad in 0..130_usize) {
-            let mut body = format!(
-                r#"{{{}"model":"gpt-4o","messages":[{{"role":"user","content":"caf\u00e9 \"{}\" \\"}}],"n":-1.5e3,"stream":true}}"#,
-                " ".repeat(pad), "é".repeat(pad)
-            ).into_bytes();
-            let at = at % body.len();
-            body[at] = byte;
-            let mut scanner = Scanner::default();
-            let accepted = serde_json::from_slice::<serde_json::Value>(&body).is_ok();
-            prop_assert_eq!(scanner.answer(&body).is_ok(), accepted);
-            if let Ok(outline) = scanner.request(&body) {
-                let mut out = Vec::new();
-                outline.splice(&body, &[], &mut out);
-                prop_assert_eq!(out, body);
-            }
+            let _ = Scanner::default().read(&bytes, |_| ());
         }
     }
 }

@@ -4,9 +4,7 @@
 //! counts; Anthropic and Amazon count those apart, and they are added here. What a provider writes is not
 //! trusted: every number is held to 0..=10^12, and one that had to be bent sets `estimated`.
 
-use simd_json::prelude::*;
-use simd_json::tape::Value;
-
+use super::json_value::JsonValue;
 use super::price::PicoUsd;
 
 /// Largest count believed. The largest context windows have 10^7 tokens.
@@ -108,59 +106,49 @@ impl Usage {
 
     /// Reads a `usage` object in OpenAI's chat, OpenAI's responses, Anthropic's or Amazon's shape.
     /// None if it is no object or has no count at all.
-    pub fn read(value: &Value<'_, '_>) -> Option<Self> {
+    pub fn read<'a>(value: impl JsonValue<'a>) -> Option<Self> {
         let mut found = Counts::default();
-        for (key, value) in value.as_object()?.iter() {
-            match key {
-                "prompt_tokens" => found.prompt = found.number(&value),
-                "input_tokens" | "inputTokens" => found.input = found.number(&value),
+        for (key, value) in value.members() {
+            match key.as_ref() {
+                "prompt_tokens" => found.prompt = found.number(value),
+                "input_tokens" | "inputTokens" => found.input = found.number(value),
                 "completion_tokens" | "output_tokens" | "outputTokens" => {
-                    found.output = found.number(&value).or(found.output);
+                    found.output = found.number(value).or(found.output);
                 }
-                "total_tokens" => found.total = found.number(&value),
+                "total_tokens" => found.total = found.number(value),
                 // OpenAI's realtime events leave out an s.
                 "prompt_tokens_details" | "input_tokens_details" | "input_token_details" => {
-                    found.cached = found.detail(&value, "cached_tokens").or(found.cached);
-                    found.written = found.detail(&value, "cache_write_tokens");
-                    found.written_long = value
-                        .get("cache_write_tokens_details")
-                        .and_then(|details| found.detail(&details, "ttl_12h_tokens"));
-                    found.input_audio = found.detail(&value, "audio_tokens");
-                    found.input_image = found.detail(&value, "image_tokens");
+                    found.input_details(value);
                 }
                 "completion_tokens_details" | "output_tokens_details" | "output_token_details" => {
-                    found.reasoning = found.detail(&value, "reasoning_tokens").or(found.reasoning);
-                    // Anthropic's name for it.
-                    found.reasoning = found.reasoning.or(found.detail(&value, "thinking_tokens"));
-                    found.output_audio = found.detail(&value, "audio_tokens");
-                    found.output_image = found.detail(&value, "image_tokens");
+                    found.output_details(value);
                 }
                 "cache_read_input_tokens" | "cacheReadInputTokens" => {
-                    found.cache_read = found.number(&value);
+                    found.cache_read = found.number(value);
                 }
                 "cache_creation_input_tokens" | "cacheWriteInputTokens" => {
-                    found.cache_written = found.number(&value);
+                    found.cache_written = found.number(value);
                 }
                 "cache_creation" => {
-                    found.cache_written_1h = found.detail(&value, "ephemeral_1h_input_tokens");
+                    found.cache_written_1h = found.detail(value, "ephemeral_1h_input_tokens");
                 }
                 "server_tool_use" => {
-                    found.web_searches = found.detail(&value, "web_search_requests");
+                    found.web_searches = found.detail(value, "web_search_requests");
                 }
-                "cacheDetails" => found.cache_written_1h = found.amazons_hour(&value),
-                "iterations" => found.iterations(&value),
-                "speed" => found.fast = value.as_str() == Some("fast"),
-                "inference_geo" => found.in_us = value.as_str() == Some("us"),
+                "cacheDetails" => found.cache_written_1h = found.amazons_hour(value),
+                "iterations" => found.iterations(value),
+                "speed" => found.fast = value.is_text("fast"),
+                "inference_geo" => found.in_us = value.is_text("us"),
                 "cost" | "estimated_cost" | "cost_in_usd_ticks" => {
-                    found.cost = reported_cost(key, &value).or(found.cost);
+                    found.cost = reported_cost(&key, value).or(found.cost);
                 }
-                "is_byok" => found.pays_vendor = value.as_bool() == Some(true),
+                "is_byok" => found.pays_vendor = value.flag() == Some(true),
                 "cost_details" => {
-                    let upstream = value.get("upstream_inference_cost");
-                    found.vendor_cost = upstream.and_then(|cost| dollars(&cost));
+                    let upstream = value.member("upstream_inference_cost");
+                    found.vendor_cost = upstream.and_then(dollars);
                 }
                 // DeepSeek's name for it, beside `prompt_tokens` which includes it.
-                "prompt_cache_hit_tokens" => found.cached = found.cached.or(found.number(&value)),
+                "prompt_cache_hit_tokens" => found.cached = found.cached.or(found.number(value)),
                 _ => {}
             }
         }
@@ -249,17 +237,17 @@ const PICO_PER_DOLLAR: f64 = 1e12;
     clippy::cast_sign_loss,
     reason = "the float is held to a range that fits"
 )]
-fn dollars(value: &Value<'_, '_>) -> Option<PicoUsd> {
-    let pico = value.cast_f64()? * PICO_PER_DOLLAR;
+fn dollars<'a>(value: impl JsonValue<'a>) -> Option<PicoUsd> {
+    let pico = value.float()? * PICO_PER_DOLLAR;
     (0.0..1e19).contains(&pico).then(|| PicoUsd::new(pico.round() as u64))
 }
 
 /// The vendor's own cost of a call: OpenRouter's number of dollars, Perplexity's sum among its parts,
 /// DeepInfra's estimate, and xAI's ticks, of which a dollar has 10^10.
-fn reported_cost(key: &str, value: &Value<'_, '_>) -> Option<PicoUsd> {
+fn reported_cost<'a>(key: &str, value: impl JsonValue<'a>) -> Option<PicoUsd> {
     match key {
-        "cost_in_usd_ticks" => value.as_u64()?.checked_mul(100).map(PicoUsd::new),
-        _ if value.is_object() => dollars(&value.get("total_cost")?),
+        "cost_in_usd_ticks" => value.integer()?.checked_mul(100).map(PicoUsd::new),
+        _ if value.is_object() => dollars(value.member("total_cost")?),
         _ => dollars(value),
     }
 }
@@ -271,21 +259,22 @@ impl Counts {
         clippy::cast_sign_loss,
         reason = "the float is clamped to a range that fits"
     )]
-    fn number(&mut self, value: &Value<'_, '_>) -> Option<u64> {
+    fn number<'a>(&mut self, value: impl JsonValue<'a>) -> Option<u64> {
         if value.is_null() {
             return None;
         }
-        if let Some(exact) = value.as_u64().filter(|exact| *exact <= TOKENS_MAX) {
+        if let Some(exact) = value.integer().filter(|exact| *exact <= TOKENS_MAX) {
             return Some(exact);
         }
         self.bent = true;
-        let text = value.as_str().map(str::trim);
+        let text = value.text();
+        let text = text.as_deref().map(str::trim);
         if let Some(exact) = text.and_then(|text| text.parse::<u64>().ok()) {
             return Some(exact.min(TOKENS_MAX));
         }
         let float = match text {
             Some(text) => text.parse::<f64>().ok(),
-            None => value.cast_f64(),
+            None => value.float(),
         };
         // The cast cuts towards zero and the float is in range, so it is exact below 2^53.
         float
@@ -293,27 +282,55 @@ impl Counts {
             .map(|float| float.clamp(0.0, TOKENS_MAX as f64) as u64)
     }
 
-    fn detail(&mut self, details: &Value<'_, '_>, key: &str) -> Option<u64> {
-        let value = details.get(key)?;
-        self.number(&value)
+    fn input_details<'a>(&mut self, details: impl JsonValue<'a>) {
+        for (key, value) in details.members() {
+            match key.as_ref() {
+                "cached_tokens" => self.cached = self.number(value).or(self.cached),
+                "cache_write_tokens" => self.written = self.number(value),
+                "cache_write_tokens_details" => {
+                    self.written_long = self.detail(value, "ttl_12h_tokens");
+                }
+                "audio_tokens" => self.input_audio = self.number(value),
+                "image_tokens" => self.input_image = self.number(value),
+                _ => {}
+            }
+        }
+    }
+
+    fn output_details<'a>(&mut self, details: impl JsonValue<'a>) {
+        for (key, value) in details.members() {
+            match key.as_ref() {
+                "reasoning_tokens" => self.reasoning = self.number(value).or(self.reasoning),
+                // Anthropic's name for it.
+                "thinking_tokens" => self.reasoning = self.reasoning.or(self.number(value)),
+                "audio_tokens" => self.output_audio = self.number(value),
+                "image_tokens" => self.output_image = self.number(value),
+                _ => {}
+            }
+        }
+    }
+
+    fn detail<'a>(&mut self, details: impl JsonValue<'a>, key: &str) -> Option<u64> {
+        let value = details.member(key)?;
+        self.number(value)
     }
 
     /// Takes in Anthropic's list of model runs. Turns of a loop of server tools are runs of the model
     /// itself; advisors and fallbacks are other models.
-    fn iterations(&mut self, list: &Value<'_, '_>) {
-        for run in list.as_array().into_iter().flat_map(|list| list.iter()) {
-            let number = |found: &mut Self, key: &str| found.detail(&run, key).unwrap_or(0);
+    fn iterations<'a>(&mut self, list: impl JsonValue<'a>) {
+        for run in list.items() {
+            let number = |found: &mut Self, key: &str| found.detail(run, key).unwrap_or(0);
             let sums = Runs {
                 input: number(self, "input_tokens"),
                 cache_read: number(self, "cache_read_input_tokens"),
                 cache_written: number(self, "cache_creation_input_tokens"),
                 cache_written_1h: run
-                    .get("cache_creation")
-                    .and_then(|it| self.detail(&it, "ephemeral_1h_input_tokens"))
+                    .member("cache_creation")
+                    .and_then(|it| self.detail(it, "ephemeral_1h_input_tokens"))
                     .unwrap_or(0),
                 output: number(self, "output_tokens"),
             };
-            match run.get("type").as_str() {
+            match run.member("type").and_then(JsonValue::text).as_deref() {
                 Some("compaction") => self.compactions.add(sums),
                 Some("advisor_message") => self.has_other_models = true,
                 Some("fallback_message") => {
@@ -355,11 +372,11 @@ impl Counts {
     }
 
     /// What was written to live an hour, in Amazon's list by term of life.
-    fn amazons_hour(&mut self, details: &Value<'_, '_>) -> Option<u64> {
+    fn amazons_hour<'a>(&mut self, details: impl JsonValue<'a>) -> Option<u64> {
         let mut found = None;
-        for detail in details.as_array()?.iter() {
-            if detail.get("ttl").as_str() == Some("1h") {
-                found = self.detail(&detail, "inputTokens").or(found);
+        for detail in details.items() {
+            if detail.member("ttl").is_some_and(|ttl| ttl.is_text("1h")) {
+                found = self.detail(detail, "inputTokens").or(found);
             }
         }
         found
@@ -411,13 +428,13 @@ impl Counts {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Scanner;
+    use super::super::{AnswerOutline, ChunkOutline};
     use super::*;
 
     fn read(usage: &str) -> Option<Usage> {
         let body = format!(r#"{{"usage":{usage}}}"#);
-        let answer = Scanner::default().answer(body.as_bytes()).unwrap().usage;
-        assert_eq!(Scanner::default().chunk(body.as_bytes()).unwrap().usage, answer);
+        let answer = AnswerOutline::read(body.as_bytes()).unwrap().usage;
+        assert_eq!(ChunkOutline::read(body.as_bytes()).unwrap().usage, answer);
         answer
     }
 

@@ -5,7 +5,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ringgate::llm::{Edit, Scanner, hide_usage, may_carry_usage, with_include_usage};
+use ringgate::llm::{AnswerOutline, ChunkOutline, Edit, Outline, hide_usage, may_carry_usage, with_include_usage};
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
@@ -14,8 +14,7 @@ const VALUES: [&str; 3] = ["null", r#""m""#, r#"{"include_usage":true}"#];
 
 fuzz_target!(|data: &[u8]| {
     let [first, second, third, body @ ..] = data else { return };
-    let mut scanner = Scanner::default();
-    if let Ok(outline) = scanner.request(body) {
+    if let Ok(outline) = Outline::read(body) {
         let mut out = Vec::new();
         outline.splice(body, &[], &mut out);
         assert_eq!(out, body, "without edits nothing changes");
@@ -27,13 +26,13 @@ fuzz_target!(|data: &[u8]| {
             apply(&edits, &mut expected);
             assert_eq!(object(&out), Some(expected));
         }
-        assert!(scanner.answer(&out).is_ok(), "an edited body is read again");
+        assert!(AnswerOutline::read(&out).is_ok(), "an edited body is read again");
         check_include_usage(outline.value(body, "stream_options"));
     }
-    if scanner.answer(body).is_ok() {
+    if AnswerOutline::read(body).is_ok() {
         assert_json(body);
     }
-    if let Ok(chunk) = scanner.chunk(body) {
+    if let Ok(chunk) = ChunkOutline::read(body) {
         assert_json(body);
         let escapes = body.contains(&b'\\');
         assert!(chunk.usage.is_none() || may_carry_usage(body) || escapes);

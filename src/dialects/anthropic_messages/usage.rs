@@ -6,7 +6,7 @@ use crate::llm::{Node, ObjectWriter, Usage};
 /// The counts after another report of the same stream: each count in `value` replaces the earlier one,
 /// and the others stay.
 pub(super) fn after(before: Option<Usage>, value: Node<'_>) -> Option<Usage> {
-    let Some(reported) = Usage::read(value.value()) else { return before };
+    let Some(reported) = Usage::read(value) else { return before };
     let Some(before) = before else { return Some(reported) };
     if value.get("iterations").is_some_and(|runs| runs.count() > 0) {
         // The report of model iterations is complete.

@@ -27,7 +27,7 @@ pub(super) fn read(root: Node<'_>) -> Option<Answer> {
     let tier = root.get("serviceTier").and_then(|tier| tier.get("type")).and_then(Node::text);
     Some(Answer {
         choices: vec![choice],
-        usage: root.get("usage").and_then(|usage| Usage::read(usage.value())),
+        usage: root.get("usage").and_then(Usage::read),
         service_tier: tier.map(str::to_owned),
         ..Answer::default()
     })

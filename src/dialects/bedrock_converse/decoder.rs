@@ -103,7 +103,7 @@ impl Decoder {
             "contentBlockStop" => self.close(index, out),
             "messageStop" => self.stop(root, out),
             "metadata" => {
-                let usage = root.get("usage").and_then(|usage| Usage::read(usage.value()));
+                let usage = root.get("usage").and_then(Usage::read);
                 out.extend(usage.map(Chunk::Usage));
                 if self.has_stopped {
                     self.end(out);

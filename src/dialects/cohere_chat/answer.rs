@@ -121,7 +121,7 @@ fn units(value: Node<'_>) -> Option<Usage> {
         (Some(input_tokens), Some(output_tokens)) => {
             Some(Usage { input_tokens, output_tokens, ..Usage::default() })
         }
-        _ => Usage::read(value.value()),
+        _ => Usage::read(value),
     }
 }
 

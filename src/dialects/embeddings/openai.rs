@@ -187,7 +187,7 @@ pub(super) fn read_answer(root: Node<'_>) -> Option<EmbeddingsAnswer> {
         id: root.text_of("id").to_owned(),
         model: root.text_of("model").to_owned(),
         vectors: vectors.into_iter().map(|(_, vector)| vector).collect(),
-        usage: root.get("usage").and_then(|usage| Usage::read(usage.value())),
+        usage: root.get("usage").and_then(Usage::read),
     })
 }
 

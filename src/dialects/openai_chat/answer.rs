@@ -36,7 +36,7 @@ pub(super) fn read(root: Node<'_>) -> Option<Answer> {
         model: root.text_of("model").to_owned(),
         created: root.get("created").and_then(Node::u64),
         choices: choices.items().map(choice).collect(),
-        usage: root.get("usage").and_then(|usage| Usage::read(usage.value())),
+        usage: root.get("usage").and_then(Usage::read),
         service_tier: text("service_tier"),
         system_fingerprint: text("system_fingerprint"),
     })

@@ -103,7 +103,7 @@ impl Decoder {
                 self.choices.entry(index).or_default().take(index, choice, out);
             }
         }
-        if let Some(usage) = root.get("usage").and_then(|usage| Usage::read(usage.value())) {
+        if let Some(usage) = root.get("usage").and_then(Usage::read) {
             out.push(Chunk::Usage(usage));
         }
     }

@@ -35,7 +35,7 @@ pub(super) fn read(root: Node<'_>) -> Option<Answer> {
         model: root.text_of("model").to_owned(),
         created: created(root),
         choices: vec![choice],
-        usage: root.get("usage").and_then(|usage| Usage::read(usage.value())),
+        usage: root.get("usage").and_then(Usage::read),
         service_tier: root.get("service_tier").and_then(Node::text).map(str::to_owned),
         system_fingerprint: None,
     })

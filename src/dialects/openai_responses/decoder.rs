@@ -438,7 +438,7 @@ impl Decoder {
         open.into_iter().for_each(|index| self.close_item(index, out));
         let reason = stop_reason(response, !self.calls.is_empty());
         out.push(Chunk::Finish { choice: CHOICE, reason });
-        let usage = response.get("usage").and_then(|usage| Usage::read(usage.value()));
+        let usage = response.get("usage").and_then(Usage::read);
         out.extend(usage.map(Chunk::Usage));
         out.push(Chunk::Done);
         self.has_ended = true;

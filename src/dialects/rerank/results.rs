@@ -71,5 +71,5 @@ pub(super) fn write_result(
 
 /// The usage in the format of OpenAI and its imitators.
 pub(super) fn usage(root: Node<'_>) -> Option<Usage> {
-    root.get("usage").and_then(|usage| Usage::read(usage.value()))
+    root.get("usage").and_then(Usage::read)
 }

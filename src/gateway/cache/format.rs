@@ -43,7 +43,7 @@ pub(crate) fn to_stored_request<'r>(
         client_request::read(exchange.context, request, &[], client_codec(client)).ok()?;
     // Some members are unknown to OpenAI, but known to those who imitate it.
     let body = in_chat(&chat_request, true).or_else(|| in_chat(&chat_request, false))?;
-    let outline = exchange.worker.scanner().request(&body).ok()?;
+    let outline = Outline::read(&body).ok()?;
     let (bytes, outline) = (Cow::Owned(body), Cow::Owned(outline));
     Some(StoredRequest { endpoint: Endpoint::ChatCompletions, bytes, outline })
 }

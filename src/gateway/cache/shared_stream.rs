@@ -12,7 +12,9 @@ use crate::gateway::downstream::events::{append, end};
 use crate::gateway::downstream::head::{begin_event_stream, body_framing, finish_head};
 use crate::gateway::upstream::client_request;
 use crate::http::{Framing, write_data};
-use crate::llm::{Chunk, Dialect, hide_usage, may_carry_error, may_carry_usage};
+use crate::llm::{
+    Chunk, ChunkOutline, Dialect, Outline, hide_usage, may_carry_error, may_carry_usage,
+};
 
 /// Relays the stream to its end, under an id of its own.
 pub(crate) async fn relay(
@@ -131,7 +133,7 @@ fn encode(exchange: &mut Exchange<'_>, data: &[u8], view: ClientView<'_>, out: &
     let mut hidden = Vec::new();
     let mut data = data;
     if may_carry_usage(data) || may_carry_error(data) {
-        let chunk = exchange.worker.scanner().chunk(data).unwrap_or_default();
+        let chunk = ChunkOutline::read(data).unwrap_or_default();
         exchange.record.metering.stream_error |= chunk.is_error;
         if chunk.usage.is_some() && !view.include_usage {
             if chunk.choices_empty {
@@ -141,7 +143,7 @@ fn encode(exchange: &mut Exchange<'_>, data: &[u8], view: ClientView<'_>, out: &
             data = &hidden;
         }
     }
-    let outline = exchange.worker.scanner().request(data);
+    let outline = Outline::read(data);
     let span = outline.ok().and_then(|outline| outline.span(data, "id"));
     match span {
         Some(span) => {

@@ -8,7 +8,7 @@ use super::{format, semantic};
 use crate::base::unix_now;
 use crate::cache::{AnswerOrigin, Entry, EntryLabels, Key, Question};
 use crate::gateway::context::{Endpoint, Exchange};
-use crate::llm::{Chunk, StreamAccumulator, is_replayable};
+use crate::llm::{Chunk, Outline, StreamAccumulator, is_replayable};
 use crate::telemetry::Counter;
 
 /// Writes the response of one exchange into the cache once it is complete, and hands the events of a
@@ -144,7 +144,7 @@ fn store(exchange: &Exchange<'_>, plan: CacheWrite, body: Vec<u8>) {
     labels.provider = exchange.record.routing.provider.clone();
     labels.model = exchange.record.routing.model.clone();
     let stored_at = unix_now();
-    let outline = exchange.worker.scanner().request(&body);
+    let outline = Outline::read(&body);
     let entry = Entry {
         id: exchange.record.id,
         id_at: outline.ok().and_then(|outline| outline.span(&body, "id")),

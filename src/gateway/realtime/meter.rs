@@ -95,7 +95,7 @@ fn usage_of(message: &[u8], scanner: &mut Scanner) -> Option<Usage> {
     let read = scanner.read(message, |event| {
         let usage = event.get("response").and_then(|response| response.get("usage"));
         let usage = usage.filter(|_| event.text_of("type") == TYPE);
-        usage.and_then(|usage| Usage::read(usage.value()))
+        usage.and_then(Usage::read)
     });
     read.ok().flatten()
 }

@@ -10,7 +10,7 @@ use crate::gateway::upstream::request::UpstreamRequest;
 use crate::gateway::upstream::response::UpstreamResponse;
 use crate::gateway::upstream::response_fields::write_provider_fields;
 use crate::gateway::upstream::{peek, vectors};
-use crate::llm::{Chunk, Dialect};
+use crate::llm::{AnswerOutline, Chunk, Dialect};
 
 /// Reads a JSON response whole, meters it, sends it.
 pub(crate) async fn json(
@@ -58,7 +58,7 @@ fn metered(
 ) -> Result<Vec<u8>, GatewayError> {
     let outline = match response.outline.take() {
         Some(outline) => Ok(*outline),
-        None => exchange.worker.scanner().answer(&body),
+        None => AnswerOutline::read(&body),
     };
     let Ok(outline) = outline else {
         let is_coded = response.head.get("content-encoding").is_some();

@@ -25,7 +25,7 @@ use crate::gateway::upstream::response::{EVENT_BYTES_MAX, UpstreamResponse};
 use crate::gateway::upstream::response_fields::write_provider_fields;
 use crate::gateway::worker::Scrutiny;
 use crate::http::{EventReader, EventTooLarge, Framing, SseEvent, write_event, write_field};
-use crate::llm::{ChatRequest, Chunk, Dialect, hide_usage, may_carry_usage};
+use crate::llm::{ChatRequest, Chunk, ChunkOutline, Dialect, hide_usage, may_carry_usage};
 
 /// Where an event of OpenAI's responses has its number.
 const NUMBER: &[u8] = b"\"sequence_number\":";
@@ -330,7 +330,7 @@ fn meter(
     dialect: Dialect,
     out: &mut Vec<u8>,
 ) {
-    let chunk = exchange.worker.scanner().chunk(event.data);
+    let chunk = ChunkOutline::read(event.data);
     let Ok(chunk) = chunk else {
         // Not JSON: the client gets what the provider sent.
         write_event(out, event);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::resolve::ResolvedProvider;
-use crate::gateway::context::{GatewayError, Request, RequestContext};
-use crate::llm::{Edit, quote};
+use crate::gateway::context::{GatewayError, Request};
+use crate::llm::{Edit, Outline, quote};
 use crate::routing::Params;
 
 impl BodyEdit {
@@ -67,15 +67,11 @@ pub(crate) fn vendor_edits(request: &Request, resolved: &ResolvedProvider) -> Ve
 }
 
 /// The body with the edits of its vendor.
-pub(crate) fn edited(
-    context: &RequestContext<'_>,
-    body: Vec<u8>,
-    edits: &[BodyEdit],
-) -> Result<Vec<u8>, GatewayError> {
+pub(crate) fn edited(body: Vec<u8>, edits: &[BodyEdit]) -> Result<Vec<u8>, GatewayError> {
     if edits.is_empty() {
         return Ok(body);
     }
-    let outline = context.worker.scanner().request(&body).map_err(GatewayError::Json)?;
+    let outline = Outline::read(&body).map_err(GatewayError::Json)?;
     let mut edited = Vec::with_capacity(body.len() + 128);
     outline.splice(&body, &BodyEdit::json_edits(edits), &mut edited);
     Ok(edited)

@@ -19,7 +19,7 @@ use crate::dialects::{
 use crate::gateway::context::{GatewayError, Request, RequestContext};
 use crate::gateway::worker::Scrutiny;
 use crate::http::ResponseHead;
-use crate::llm::{ApiError, Dialect, JsonError};
+use crate::llm::{AnswerOutline, ApiError, Dialect, JsonError};
 use crate::routing::retry_hint;
 
 /// How long the opening of a stream is held back that nothing else could replace. Providers fail within
@@ -77,7 +77,7 @@ fn peek_body(
     {
         check(context, upstream_request, &response.head, body)?;
     }
-    let outline = context.worker.scanner().answer(body);
+    let outline = AnswerOutline::read(body);
     match outline {
         Ok(outline) if outline.is_error => {
             Err(error_in_body(context, upstream_request, &response.head, body))

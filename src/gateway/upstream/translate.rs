@@ -72,7 +72,7 @@ fn chat(
         written.map_err(GatewayError::Unsupported)?;
         tool_names
     };
-    let body = edited(context, body, &vendor_edits(request, resolved))?;
+    let body = edited(body, &vendor_edits(request, resolved))?;
     let path = provider.path(&target, chat_request.stream);
     let stored_input = stored_responses::stored_input(request, &chat_request);
     Ok(Translation {

@@ -112,7 +112,7 @@ pub(crate) fn embeddings(
         format
             .write_request(&part, &target, &mut warnings, &mut body)
             .map_err(GatewayError::Unsupported)?;
-        bodies.push(edited(context, body, &vendor)?);
+        bodies.push(edited(body, &vendor)?);
     }
     let mut remaining = bodies.into_iter();
     let body = remaining.next().unwrap_or_default();
@@ -154,7 +154,7 @@ pub(crate) fn rerank(
     format
         .write_request(&parsed, &target, &mut warnings, &mut body)
         .map_err(GatewayError::Unsupported)?;
-    let body = edited(context, body, &vendor_edits(request, resolved))?;
+    let body = edited(body, &vendor_edits(request, resolved))?;
     let path = format.path().to_owned();
     let vector_request = VectorRequest::Rerank { request: parsed, format };
     let translation = VectorTranslation {

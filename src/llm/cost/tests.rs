@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::llm::catalog::{Catalog, Factors};
-use crate::llm::{Prices, Rate, Scanner};
+use crate::llm::{AnswerOutline, Prices, Rate};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ impl BillRow {
     fn usage(&self) -> Usage {
         if let Some(reported) = &self.reported {
             let body = format!(r#"{{"usage":{reported}}}"#);
-            let answer = Scanner::default().answer(body.as_bytes()).expect("JSON");
+            let answer = AnswerOutline::read(body.as_bytes()).expect("JSON");
             return answer.usage.expect("counts");
         }
         let count = |name: &str| self.counts.get(name).copied().unwrap_or(0);
