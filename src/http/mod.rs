@@ -34,6 +34,6 @@ pub use response::ResponseHead;
 pub use syntax::{is_field_value, is_token};
 pub use target::is_target;
 pub use write::{
-    LAST_CHUNK, end_head, write_chunk, write_field, write_length, write_request_line,
-    write_status_line,
+    LAST_CHUNK, end_head, write_chunk, write_field, write_length, write_read_field,
+    write_request_line, write_status_line,
 };

@@ -5,7 +5,7 @@
 //! break or NUL in a value becomes a space (RFC 9110 section 5.5).
 
 use super::head::Method;
-use super::syntax::is_token;
+use super::syntax::{is_field_value, is_token};
 use super::target::is_target_byte;
 
 /// The end of a chunked body, without trailers.
@@ -32,7 +32,17 @@ pub fn write_status_line(out: &mut Vec<u8>, status: u16) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes one field line. `name` must be a token.
+/// Writes one field line of a head that was read here, and that therefore has nothing to look for.
+pub fn write_read_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    debug_assert!(is_token(name.as_bytes()) && is_field_value(value), "a field that was read");
+    out.reserve(name.len() + value.len() + 4);
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes one field line. `name` must be a token; a line break or a zero in `value` becomes a blank.
 pub fn write_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     debug_assert!(is_token(name.as_bytes()), "a field name is checked where it enters");
     out.extend_from_slice(name.as_bytes());

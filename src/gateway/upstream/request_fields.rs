@@ -5,7 +5,7 @@ use crate::gateway::context::{
     ClientField, RequestContext, client_fields, goes_to_any_dialect, goes_upstream,
     may_be_forwarded,
 };
-use crate::http::write_field;
+use crate::http::{write_field, write_read_field};
 use crate::llm::Dialect;
 use crate::providers::{Provider, ProviderField, preset};
 
@@ -36,7 +36,7 @@ pub(crate) fn write_fields(
             && (!is_set() || is_client_chosen(context, provider, name));
         let may_go = !selects_account || upstream_request.is_clients_account;
         if may_go && (goes || is_named(name) && may_be_forwarded(context.head, name) && !is_set()) {
-            write_field(out, name, value);
+            write_read_field(out, name, value);
         }
     }
     if upstream_request.translation.is_some() {

@@ -3,7 +3,7 @@
 use super::request::UpstreamRequest;
 use crate::gateway::context::goes_downstream;
 use crate::gateway::worker::Scrutiny;
-use crate::http::{ResponseHead, write_field};
+use crate::http::{ResponseHead, write_read_field};
 
 /// The provider's fields that travel on; credentials in them are masked.
 pub(crate) fn write_provider_fields(
@@ -14,7 +14,7 @@ pub(crate) fn write_provider_fields(
     let begin = out.len();
     for (name, value) in head.fields() {
         if goes_downstream(name) && !head.is_hop_by_hop(name) {
-            write_field(out, name, value);
+            write_read_field(out, name, value);
         }
     }
     mask_fields(out, begin, (upstream_request, head));
@@ -49,7 +49,7 @@ pub(crate) fn write_provider_fields_without_content(
     let begin = out.len();
     for (name, value) in head.fields() {
         if goes_downstream(name) && !head.is_hop_by_hop(name) && !FORM.contains(&name) {
-            write_field(out, name, value);
+            write_read_field(out, name, value);
         }
     }
     mask_fields(out, begin, (upstream_request, head));
