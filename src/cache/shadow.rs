@@ -108,7 +108,7 @@ impl Observation {
     }
 }
 
-/// All observations in a cache's folder, as [`read`].
+/// All observations in a cache's folder, as `read`.
 ///
 /// # Errors
 /// The system's; `NotFound` where there is no file of them.

@@ -26,9 +26,9 @@ pub const FAILURE: &str = "error";
 /// One message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AmazonEvent<'a> {
-    /// Type of the event or of the exception; [`FAILURE`] for an error that is neither.
+    /// Type of the event or of the exception; `FAILURE` for an error that is neither.
     pub name: &'a str,
-    /// The payload. For a [`FAILURE`] it is built from the headers, as `{"message":…,"code":…}`.
+    /// The payload. For a `FAILURE` it is built from the headers, as `{"message":…,"code":…}`.
     pub data: &'a [u8],
 }
 

@@ -63,11 +63,11 @@ pub(super) fn write(
     write_among(object, request, dialect, None, warnings)
 }
 
-/// Like [`write`], for OpenAI's dialects: shared members of the other one are written too, but not for
+/// Like [`write()`], for OpenAI's dialects: shared members of the other one are written too, but not for
 /// imitators, some of which reject unknown members.
 ///
 /// # Errors
-/// See [`write`].
+/// See [`write()`].
 pub(super) fn write_of_openai(
     object: &mut ObjectWriter<'_>,
     request: &ChatRequest,

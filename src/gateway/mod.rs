@@ -1,6 +1,6 @@
 //! The data plane: the request pipeline and everything that one request meets.
 //!
-//! [`pipeline`] shows the stages in order. A folder holds what one stage or one concern takes; each imports
+//! `pipeline` shows the stages in order. A folder holds what one stage or one concern takes; each imports
 //! only what stands below it here, which `tests/tidy.rs` checks:
 //!
 //! | place | holds |

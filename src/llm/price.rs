@@ -182,7 +182,7 @@ pub enum Tier {
     /// At once, as everybody is served.
     #[default]
     Standard,
-    /// What [`Tier::Standard`] becomes in a vendor's quiet hours; [`super::cost`] finds out by itself.
+    /// [`Tier::Standard`] in a vendor's off-peak hours; [`cost()`](super::cost()) selects it.
     OffPeak,
     /// Within a day, as part of a batch.
     Batch,

@@ -1,9 +1,10 @@
 //! The mock provider: a server in the vendors' dialects that answers fast, slowly or wrongly, as configured.
 //!
-//! OpenAI's chat, completions and embeddings are a target for benchmarks. There it promises valid OpenAI shapes with `usage`, exact body sizes where set, and counts of what it received. It is
-//! cheap because it shares a core with the loader in benchmarks: one task per connection, one read and one write per
-//! request, no JSON parser on the way of a chat request. All other dialects ([`dialects`]) parse and check requests
-//! and are there to be right, not fast. Absent on purpose: HTTP/2, any memory of requests.
+//! OpenAI's chat, completions and embeddings are a target for benchmarks: valid OpenAI responses with `usage`, exact
+//! body sizes if set, and counts of received requests. They are cheap because the mock shares a core with the load
+//! generator: one task per connection, one read and one write per request, no JSON parser for a chat request. All
+//! other dialects (`dialects`) parse and check requests and favor correctness over speed. Deliberately absent: HTTP/2,
+//! any state across requests.
 
 mod answer;
 mod connection;

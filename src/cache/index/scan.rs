@@ -35,7 +35,7 @@ pub struct Match {
     /// Where it is kept.
     pub slot: Slot,
     /// The cosine in int8: within 0.01 of the true one for a vector whose numbers
-    /// stay under [`SCALE`], less if they do not.
+    /// stay under `SCALE`, less if they do not.
     pub cosine: f32,
 }
 

@@ -18,7 +18,7 @@ pub(super) fn write(name: &str) -> Cow<'_, str> {
     encode(name).into()
 }
 
-/// Reverses [`write`].
+/// Reverses [`write()`].
 pub(super) fn read(name: &str) -> Cow<'_, str> {
     decode(name).map_or(name.into(), Cow::Owned)
 }

@@ -54,7 +54,7 @@ pub(crate) struct ChatTranslation {
 pub(crate) enum ResponseFormat {
     /// That of its dialect.
     Own,
-    /// See [`Request::as_array`].
+    /// See `Request::as_array`.
     Array,
     /// OpenAI's older completion.
     Completion,
