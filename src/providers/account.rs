@@ -1,9 +1,9 @@
-//! Settings of vendors with credentials or addresses of their own, and their checks.
+//! Settings that only some vendors have (credentials, addresses), and their checks.
 //!
 //! Each vendor's settings are a struct of optional members, flattened into `[providers.NAME]`. A
-//! check turns those of the provider's preset into an [`Account`] and refuses the others. What
-//! becomes part of a host or a path is held to letters, digits and a few signs, so that no value
-//! can lead anywhere else. No message repeats a value.
+//! check turns those of the provider's preset into an [`Account`] and rejects the others. A value
+//! that becomes part of a host or path may contain only letters, digits and a few signs, so that it
+//! cannot redirect requests. No message repeats a value.
 
 mod aws;
 mod azure;
@@ -49,7 +49,7 @@ impl AccountSettings {
         listed
     }
 
-    /// Refuses the settings of vendors other than that of the preset `slug`.
+    /// Rejects settings that belong to another vendor than the preset `slug`.
     pub(super) fn refuse_foreign(
         &self,
         slug: Option<&str>,
@@ -66,7 +66,7 @@ impl AccountSettings {
         }
     }
 
-    /// What the settings of the preset's vendor mean.
+    /// The account that the settings of the preset's vendor describe.
     pub(super) fn check(&self, context: &mut AccountContext<'_>) -> Account {
         match context.slug {
             "azure-openai" => self.azure.check_openai(context),

@@ -1,31 +1,32 @@
-//! Kinds of addresses: what the paths of a provider's API are made of.
+//! Address styles: how the paths of a provider's API are composed.
 
-/// Version of Azure's API that has no version in its query.
+/// API version used if an Azure URL has no version in its query.
 pub(super) const AZURE_V1: &str = "v1";
 
-/// How a provider's paths are made.
+/// How the paths of a provider are composed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Address {
-    /// As the dialect gives them.
+    /// The dialect's own paths.
     #[default]
     Plain,
-    /// Azure OpenAI with a dated version: below a deployment, which is the model where none is set.
+    /// Azure OpenAI with a dated version: paths below a deployment, by default named like the
+    /// model.
     Azure { deployment: Option<String>, version: String },
-    /// Azure AI Foundry. A bare resource has the APIs of `OpenAI` and of Anthropic side by side.
+    /// Azure AI Foundry. A bare resource serves both OpenAI's and Anthropic's API.
     Foundry { is_resource: bool, version: Option<String> },
     /// Amazon Bedrock.
     Bedrock,
-    /// Google Vertex AI; the prefix is `/projects/PROJECT/locations/REGION`, or empty where the
-    /// base URL holds it.
+    /// Google Vertex AI. The prefix is `/projects/PROJECT/locations/REGION`, or empty if the base
+    /// URL contains it.
     Vertex { prefix: String },
-    /// Databricks, which has Anthropic's API beside the one of `OpenAI`.
+    /// Databricks, which serves Anthropic's API in addition to OpenAI's.
     Databricks,
-    /// IBM watsonx.ai; its bodies name who pays, the project or the space.
+    /// IBM watsonx.ai, whose bodies name the project or space that is charged.
     Watsonx { version: String, payer: Option<(&'static str, String)> },
 }
 
 impl Address {
-    /// True where the model of a request decides which dialect is spoken.
+    /// True if the dialect depends on the model of the request.
     pub(super) fn has_dialects(&self) -> bool {
         matches!(
             self,

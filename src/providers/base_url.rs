@@ -1,28 +1,28 @@
-//! Base URLs of providers: a small strict parser for what operators and clients write.
+//! Base URLs of providers: a small strict parser for URLs that operators and clients write.
 //!
-//! It accepts `http` and `https`, a host, a port and a plain path, and nothing else: what it
-//! refuses (user info, queries, escapes, dot segments, odd spellings of addresses) is where parsers
-//! disagree, and a gateway must not send a credential to a host that a check took for another.
-//! Errors never repeat the text, since it may hold a secret.
+//! It accepts `http` and `https`, a host, a port and a plain path only. Parsers disagree about user
+//! info, queries, escapes, dot segments and unusual spellings of addresses, so all of these are
+//! rejected: a gateway must not send a credential to a host that a check took for another. Errors
+//! never repeat the URL, since it may contain a secret.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Longest URL, in bytes; the limit of common servers for a whole request target is 8 KiB.
 const URL_BYTES_MAX: usize = 2048;
 
-/// Where a URL points.
+/// The host of a URL.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Host {
     /// A name to look up, in lower case, without a dot at the end.
     Dns(String),
-    /// An address of version 4.
+    /// An IPv4 address.
     Ipv4(Ipv4Addr),
-    /// An address of version 6, without a zone.
+    /// An IPv6 address, without a zone.
     Ipv6(Ipv6Addr),
 }
 
 impl Host {
-    /// The address, if no look-up is needed.
+    /// The address, if no lookup is needed.
     #[must_use]
     pub fn address(&self) -> Option<IpAddr> {
         match self {
@@ -32,7 +32,7 @@ impl Host {
         }
     }
 
-    /// True for this machine itself, by address or by the name `localhost`.
+    /// True for a loopback address or the name `localhost`.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         match self {
@@ -56,20 +56,20 @@ impl Host {
 pub struct BaseUrl {
     /// True for `https`.
     pub tls: bool,
-    /// Where to connect.
+    /// Host to connect to.
     pub host: Host,
-    /// The port, given or by scheme; never 0.
+    /// The port, explicit or from the scheme; never 0.
     pub port: u16,
     /// Empty, or begins with a slash and does not end with one.
     pub path: String,
-    /// As for the `Host` field: host and port, the scheme's own port left out.
+    /// Value of the `Host` field: host and port, without the default port of the scheme.
     pub authority: String,
 }
 
-/// Why a text is no base URL.
+/// Why a URL is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BaseUrlError {
-    /// Nothing, or more than [`URL_BYTES_MAX`] bytes.
+    /// Empty, or longer than `URL_BYTES_MAX` bytes.
     #[error("expected a URL of 1 to 2048 characters")]
     Length,
     /// Neither `http://` nor `https://`.
@@ -84,7 +84,7 @@ pub enum BaseUrlError {
     /// `%…`.
     #[error("expected a URL without `%` escapes")]
     Escape,
-    /// A byte outside the list that is allowed where it stands.
+    /// A byte that is not allowed at its place.
     #[error("expected a URL of letters, digits and `-._~:+,=/`")]
     Character,
     /// No host, or one that is neither a DNS name nor a plain address.
@@ -115,10 +115,10 @@ impl BaseUrlError {
 }
 
 impl BaseUrl {
-    /// Reads what an operator or client wrote.
+    /// Parses a URL that an operator or client wrote.
     ///
     /// # Errors
-    /// When the text is not a plain `http` or `https` URL.
+    /// If the text is not a plain `http` or `https` URL.
     pub fn parse(text: &str) -> Result<Self, BaseUrlError> {
         if text.is_empty() || text.len() > URL_BYTES_MAX {
             return Err(BaseUrlError::Length);
@@ -157,7 +157,7 @@ fn check_characters(rest: &str) -> Result<(), BaseUrlError> {
     Ok(())
 }
 
-/// Host and port as written; a bracketed host keeps its brackets.
+/// Host and port as written; brackets of an IPv6 address are kept.
 fn split_port(authority: &str) -> Result<(&str, Option<&str>), BaseUrlError> {
     if authority.starts_with('[') {
         let (inner, after) = authority.split_once(']').ok_or(BaseUrlError::Host)?;
@@ -187,7 +187,8 @@ fn parse_host(text: &str) -> Result<Host, BaseUrlError> {
     }
     let name = text.to_ascii_lowercase();
     let last = name.rsplit('.').next().unwrap_or_default();
-    // `2130706433`, `0x7f.1` and `127.1` are addresses to some resolvers; only the plain form is.
+    // Some resolvers take `2130706433`, `0x7f.1` and `127.1` for addresses; only the plain form is
+    // accepted.
     let numeric = last.bytes().all(|byte| byte.is_ascii_digit());
     let hexadecimal = last
         .strip_prefix("0x")
@@ -199,7 +200,7 @@ fn parse_host(text: &str) -> Result<Host, BaseUrlError> {
     if legal { Ok(Host::Dns(name)) } else { Err(BaseUrlError::Host) }
 }
 
-/// A label of RFC 1123, section 2.1, with `_` besides, which container networks use.
+/// A label of RFC 1123, section 2.1, or with `_`, which container networks use.
 fn is_label(label: &str) -> bool {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     (1..=63).contains(&label.len())

@@ -1,8 +1,8 @@
-//! What proves to a vendor who calls: a fixed field, a signature, or a token that was fetched.
+//! How a request is authenticated: a fixed field, a signature, or a fetched token.
 //!
-//! Plain functions of their inputs: no I/O, no clock. A [`UnsignedRequest`] says what goes upstream and when;
-//! what has to be fetched beforehand is fetched through [`TokenTransport`], which the caller provides. Times
-//! are since the Unix epoch. No text of an error and no `Debug` holds a secret.
+//! Plain functions of their inputs: no I/O, no clock. An [`UnsignedRequest`] describes the request
+//! and its time. Tokens are fetched through a [`TokenTransport`], which the caller provides. Times
+//! are since the Unix epoch. No error text and no `Debug` output contains a secret.
 
 mod aws;
 mod aws_keys;
@@ -47,26 +47,26 @@ pub(super) use rsa::RsaKey;
 pub(super) use test_transport::rsa_pem;
 pub(super) use token::TokenValue;
 
-/// What a call carries besides the fixed fields of its provider.
+/// Credential of a request, beyond the fixed fields of its provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Credential {
-    /// Nothing: the fixed fields have it all.
+    /// None: the fixed fields contain the credential.
     #[default]
     Fixed,
-    /// One key, whose field depends on whose API the path is.
+    /// One key; the path decides which field carries it.
     Foundry(Secret),
-    /// A token in `authorization`.
+    /// A bearer token in `authorization`.
     Bearer(TokenSource),
-    /// A signature of AWS, version 4.
+    /// AWS Signature Version 4.
     #[allow(private_interfaces, reason = "made by settings only")]
     Aws(AwsSigner),
-    /// A signature of Oracle's cloud.
+    /// A signature of Oracle Cloud.
     #[allow(private_interfaces, reason = "made by settings only")]
     Oracle(OracleSigner),
 }
 
 impl Credential {
-    /// Where its token comes from, if it needs one.
+    /// The source of the token, if one is needed.
     #[must_use]
     pub fn source(&self) -> Option<&TokenSource> {
         match self {
@@ -76,10 +76,10 @@ impl Credential {
         }
     }
 
-    /// The fields that `call` carries, with the token where one is needed.
+    /// The credential fields of `call`, with the token if one is needed.
     ///
     /// # Errors
-    /// Without a valid token, and where the call cannot be signed.
+    /// If there is no valid token, or the request cannot be signed.
     pub fn sign(
         &self,
         call: &UnsignedRequest<'_>,

@@ -1,34 +1,34 @@
-//! The built-in provider: answers from the request alone, so that the first call works without keys
-//! and tests have a provider that never changes its mind.
+//! The built-in provider: its response depends on the request only, so that a first call works
+//! without keys and tests have a deterministic provider.
 //!
-//! Gives whole HTTP/1.1 answers, head and body, which the gateway reads as if they came from a
-//! socket. The same request at the same second gets the same bytes. Absent: sampling, tools, `n`,
-//! token limits; such members are accepted and have no effect.
+//! Returns complete HTTP/1.1 responses, head and body, which the gateway reads as if from a socket.
+//! The same request in the same second gets the same bytes. Absent: sampling, tools, `n`, token
+//! limits; such members are accepted and ignored.
 
 use serde_json::{Value, json};
 
 use crate::llm::estimate_tokens;
 
-/// The one model of this provider. Any other name is answered too, under that name.
+/// The one listed model. Any other name is accepted too, and returned in the response.
 const MODEL: &str = "echo";
 
-/// Most events of a stream that carry text; the last one takes the words that are left.
+/// Most text events in a stream; the last one carries the remaining words.
 const TEXT_EVENTS_MAX: usize = 512;
 
-/// Most prompts of one call of completions.
+/// Most prompts in one completions request.
 const PROMPTS_MAX: usize = 128;
 
-/// Length of an embedding that names none, in numbers.
+/// Default length of an embedding.
 const DIMENSIONS_DEFAULT: usize = 64;
 
-/// Longest embedding, in numbers.
+/// Longest embedding.
 const DIMENSIONS_MAX: usize = 4096;
 
-/// Most numbers in one answer of embeddings: 2^20 are about 20 MB of JSON.
+/// Most numbers in one embeddings response: 2^20 are about 20 MB of JSON.
 const NUMBERS_MAX: usize = 1 << 20;
 
-/// Answers one call as a complete HTTP/1.1 response. `path` is what follows `/v1`, with or without a
-/// query; `now_unix` is in seconds.
+/// Returns a complete HTTP/1.1 response. `path` is the part after `/v1`, with or without a query;
+/// `now_unix` is in seconds.
 #[must_use]
 pub fn answer(method: &str, path: &str, body: &[u8], now_unix: u64) -> Vec<u8> {
     let path = path.split('?').next().unwrap_or(path);
@@ -53,7 +53,7 @@ fn model() -> Value {
     json!({"id": MODEL, "object": "model", "created": 0, "owned_by": "ringgate"})
 }
 
-/// Answers a call that has a body; an error is the message of a 400.
+/// Handles a request with a body; an error is the message of a 400.
 fn post(path: &str, body: &[u8], now_unix: u64) -> Result<Vec<u8>, String> {
     let request: Value =
         serde_json::from_slice(body).map_err(|error| format!("expected a json body: {error}"))?;
@@ -74,7 +74,7 @@ fn post(path: &str, body: &[u8], now_unix: u64) -> Result<Vec<u8>, String> {
     }
 }
 
-/// What all answers to one request share.
+/// Shared by all responses to one request.
 struct Reply<'a> {
     hash: u64,
     now_unix: u64,
@@ -84,7 +84,7 @@ struct Reply<'a> {
 }
 
 impl Reply<'_> {
-    /// Repeats the text of the last user message.
+    /// Repeats the last user message.
     fn chat(&self, messages: &Value) -> Result<Vec<u8>, String> {
         let messages = messages.as_array().filter(|messages| !messages.is_empty());
         let messages =
@@ -106,7 +106,7 @@ impl Reply<'_> {
         Ok(self.events("chat.completion.chunk", choices, usage))
     }
 
-    /// Repeats each prompt, one choice for each.
+    /// Repeats each prompt as one choice.
     fn completions(&self, prompt: &Value) -> Result<Vec<u8>, String> {
         let prompts: Option<Vec<&str>> = match prompt {
             Value::String(text) => Some(vec![text.as_str()]),
@@ -134,7 +134,7 @@ impl Reply<'_> {
         Ok(self.events("text_completion", choices, usage))
     }
 
-    /// Gives each input a unit vector that depends on its text alone.
+    /// Returns a unit vector for each input that depends on its text only.
     fn embeddings(&self, request: &Value) -> Result<Vec<u8>, String> {
         let inputs = inputs(member(request, "input"))
             .ok_or("expected `input` to be a string, tokens, or an array of either")?;
@@ -179,7 +179,7 @@ impl Reply<'_> {
         })
     }
 
-    /// A stream with one event for each choice, then the usage if it was asked for.
+    /// A stream with one event per choice, then the usage if it was requested.
     fn events(&self, object: &str, choices: impl Iterator<Item = Value>, usage: Value) -> Vec<u8> {
         let mut bytes = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\
             cache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -196,12 +196,12 @@ impl Reply<'_> {
     }
 }
 
-/// One choice, whose answer stands under `field`.
+/// One choice, with its content in `field`.
 fn choice(index: usize, field: &str, content: Value, reason: Value) -> Value {
     json!({"index": index, (field): content, "logprobs": null, "finish_reason": reason})
 }
 
-/// Appends one event as one chunk of the transfer coding.
+/// Appends one event as one chunk of the chunked transfer coding.
 fn event(data: &str, bytes: &mut Vec<u8>) {
     let text = format!("data: {data}\n\n");
     bytes.extend_from_slice(format!("{:x}\r\n{text}\r\n", text.len()).as_bytes());
@@ -212,7 +212,7 @@ fn member<'a>(value: &'a Value, key: &str) -> &'a Value {
     value.get(key).unwrap_or(&Value::Null)
 }
 
-/// Text of a message: its content, or its text parts, one a line.
+/// The text of a message: its content, or its text parts joined by line feeds.
 fn content_text(message: &Value) -> String {
     match member(message, "content") {
         Value::String(text) => text.clone(),
@@ -224,11 +224,11 @@ fn content_text(message: &Value) -> String {
     }
 }
 
-/// The words of `text` with the spaces behind them; joined they are the text again.
+/// The words of `text` with their trailing spaces; concatenated they give the text again.
 fn pieces(text: &str) -> Vec<&str> {
     text.splitn(TEXT_EVENTS_MAX, ' ')
         .scan(0, |start, word| {
-            // Each piece takes its space along, which `splitn` drops.
+            // Each piece keeps its space, which `splitn` drops.
             let end = (*start + word.len() + 1).min(text.len());
             let piece = text.get(*start..end);
             *start = end;
@@ -250,7 +250,7 @@ struct Input {
     tokens: u64,
 }
 
-/// The inputs of a call, if they have one of the four shapes.
+/// The inputs of a request, in any of the four formats.
 fn inputs(input: &Value) -> Option<Vec<Input>> {
     let one = |item: &Value| match item {
         Value::String(text) => {
@@ -269,7 +269,7 @@ fn inputs(input: &Value) -> Option<Vec<Input>> {
     }
 }
 
-/// FNV-1a, 64 bits: stable across builds, and nothing here needs more.
+/// FNV-1a, 64 bits: stable across builds.
 fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
@@ -283,7 +283,7 @@ fn unit_vector(seed: u64, dimensions: usize) -> Vec<f64> {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        // The upper 53 bits as a number in -1..1; the half step keeps it off zero.
+        // The upper 53 bits as a number in -1..1; the half step avoids zero.
         (((mixed ^ (mixed >> 31)) >> 11) as f64 + 0.5) / (1_u64 << 52) as f64 - 1.0
     })
     .take(dimensions)
@@ -292,7 +292,7 @@ fn unit_vector(seed: u64, dimensions: usize) -> Vec<f64> {
     numbers.iter().map(|number| number / length).collect()
 }
 
-/// Base64 (RFC 4648, padded) of the numbers as little-endian f32, as OpenAI's clients ask for.
+/// Base64 (RFC 4648, padded) of the numbers as little-endian f32, which OpenAI's clients request.
 #[expect(clippy::cast_possible_truncation, reason = "f32 is what the format holds")]
 fn base64(numbers: &[f64]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -316,7 +316,7 @@ fn ok(body: &Value) -> Vec<u8> {
     json_response("200 OK", body)
 }
 
-/// An error in OpenAI's shape.
+/// An error in OpenAI's format.
 fn error(status: &str, message: &str, code: Value) -> Vec<u8> {
     let kind = "invalid_request_error";
     let error = json!({"message": message, "type": kind, "param": null, "code": code});
@@ -333,7 +333,7 @@ fn json_response(status: &str, body: &Value) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    /// Status and body of an answer that must be one whole response.
+    /// Status and body of a response that must be complete.
     fn parsed(bytes: &[u8]) -> (u16, Value) {
         let text = std::str::from_utf8(bytes).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
@@ -341,7 +341,7 @@ mod tests {
         (head[9..12].parse().unwrap(), serde_json::from_str(body).unwrap())
     }
 
-    /// The data of each event of a stream that must be one whole response and say that it is done.
+    /// The data of each event of a complete stream that ends with `[DONE]`.
     fn stream(bytes: &[u8]) -> Vec<Value> {
         let text = std::str::from_utf8(bytes).unwrap();
         let (head, mut rest) = text.split_once("\r\n\r\n").unwrap();

@@ -1,8 +1,7 @@
 //! Providers: accounts at vendors, the built-in catalogue of presets, and the `echo` provider.
 //!
-//! Only this part knows a vendor's base URL and how its credential travels. It does no I/O: it
-//! says which call to make, and the gateway makes it. Absent: retries, pools, health; those are
-//! the gateway's.
+//! Only this part knows vendors' base URLs and credential fields. It does no I/O: it describes the
+//! request, and the gateway sends it. Absent: retries, pools and health, which are the gateway's.
 
 mod account;
 mod address;

@@ -1,8 +1,8 @@
-//! Where in a provider's API a request goes: paths that hold the model, a deployment or a version.
+//! Request paths that contain the model, a deployment or a version.
 //!
-//! Most vendors take the path that the dialect gives, below their base URL. The others are here,
-//! each as its reference writes it. What comes from a client is escaped: it names a model and can
-//! leave neither its segment nor the host.
+//! Most vendors use the dialect's path below their base URL. The others are here, each as its
+//! reference documents it. Text from a client is escaped: it names a model and cannot leave its
+//! segment or the host.
 
 use std::borrow::Cow;
 
@@ -10,41 +10,41 @@ use super::address::Address;
 use super::credential::escape_segment;
 use super::{Dialect, Provider};
 
-/// Paths of Azure OpenAI that belong to a deployment; the others belong to the resource.
+/// Azure OpenAI paths that belong to a deployment; the others belong to the resource.
 const DEPLOYMENT_PATHS: [&str; 5] =
     ["/chat/completions", "/completions", "/embeddings", "/audio/", "/images/"];
 
-/// Vendors with paths that name a model, a deployment or an endpoint of one, as they are reached
-/// where nothing rewrites their paths.
+/// Vendors with paths that contain a model, a deployment or an endpoint id, if nothing rewrites
+/// their paths.
 const PRESETS_WITH_MODELS_IN_PATHS: [&str; 5] =
     ["azure-openai", "databricks", "predibase", "replicate", "sagemaker"];
 
-/// The inputs that decide the path of one request.
+/// The inputs that determine the path of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct PathParts<'a> {
-    /// As the dialect has it, without the base: `/chat/completions`, `/messages`,
+    /// Path in the dialect, without the base: `/chat/completions`, `/messages`,
     /// `/models/MODEL:generateContent`, `/model/MODEL/converse`.
     pub path: &'a str,
-    /// The model, as the vendor names it.
+    /// The vendor's name of the model.
     pub model: Option<&'a str>,
-    /// True for an answer that is to come as a stream.
+    /// True if a stream is requested.
     pub stream: bool,
 }
 
-/// Who made a model that Vertex AI serves, which decides path and dialect.
+/// The publisher of a model on Vertex AI, which determines path and dialect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Publisher {
     Google,
     Anthropic,
     Mistral,
-    /// An endpoint of one's own, by its number.
+    /// A deployed endpoint, by its number.
     Endpoint,
-    /// Everybody else: one endpoint that speaks `OpenAI`'s dialect.
+    /// Any other publisher: one endpoint with OpenAI's API.
     Open,
 }
 
 impl Publisher {
-    /// The publisher of a model, and the model without what Portkey writes before it.
+    /// The publisher of a model, and the model without Portkey's prefix.
     fn of(model: &str) -> (Self, &str) {
         const PREFIXES: [(&str, Publisher); 8] = [
             ("google.", Publisher::Google),
@@ -78,7 +78,7 @@ impl Publisher {
 }
 
 impl Provider {
-    /// The dialect in which this provider speaks of `model`.
+    /// The dialect in which this provider serves `model`.
     #[must_use]
     pub fn dialect_for(&self, model: Option<&str>) -> Dialect {
         let Some(model) = model.filter(|_| self.has_dialects) else { return self.dialect };
@@ -88,11 +88,11 @@ impl Provider {
                 Publisher::Anthropic => Dialect::AnthropicMessages,
                 Publisher::Mistral | Publisher::Endpoint | Publisher::Open => Dialect::OpenaiChat,
             },
-            // A deployment may have any name; by default it has that of its model.
+            // A deployment may have any name; the default is that of its model.
             Address::Foundry { is_resource: true, .. } if model.contains("claude") => {
                 Dialect::AnthropicMessages
             }
-            // Names that Databricks keeps for what it serves itself.
+            // Names that Databricks reserves for the models that it hosts.
             Address::Databricks if model.starts_with("databricks-claude-") => {
                 Dialect::AnthropicMessages
             }
@@ -100,7 +100,7 @@ impl Provider {
         }
     }
 
-    /// True for Vertex AI, which has embeddings in another shape than its dialects.
+    /// True for Vertex AI, whose embeddings have a format of their own.
     #[must_use]
     pub fn is_vertex(&self) -> bool {
         matches!(self.address, Address::Vertex { .. })
@@ -145,8 +145,8 @@ impl Provider {
         }
     }
 
-    /// Members of a body that this provider wants beside those of its dialect, by name and with their
-    /// texts; those without a text it does not want.
+    /// Members that this provider's bodies need beyond the dialect's, by name, with their values;
+    /// `None` removes the member.
     #[must_use]
     pub fn members<'a>(&'a self, model: Option<&'a str>) -> Vec<(&'static str, Option<&'a str>)> {
         match &self.address {
@@ -154,8 +154,8 @@ impl Provider {
                 let payer = payer.as_ref().map(|(name, id)| (*name, Some(id.as_str())));
                 model.map(|model| ("model_id", Some(model))).into_iter().chain(payer).collect()
             }
-            // Google's reference, "Claude on Vertex AI": the model is in the path, the version in the
-            // body.
+            // Google's reference, "Claude on Vertex AI": the model is in the path, the version in
+            // the body.
             Address::Vertex { .. } if self.dialect_for(model) == Dialect::AnthropicMessages => {
                 vec![("model", None), ("anthropic_version", Some("vertex-2023-10-16"))]
             }
@@ -163,7 +163,7 @@ impl Provider {
         }
     }
 
-    /// True where a path that a client wrote may name a model, whatever the body says.
+    /// True if a path from the client may name a model, independent of the body.
     #[must_use]
     pub fn has_models_in_paths(&self) -> bool {
         matches!(
@@ -205,8 +205,8 @@ fn azure_path(parts: &PathParts<'_>, deployment: Option<&str>, version: &str) ->
     }
 }
 
-/// `/model/MODEL/converse`: the model of the request takes the place of what stands there, escaped
-/// as one segment, since ids hold colons and slashes.
+/// `/model/MODEL/converse`: the model of the request replaces the one in the path, escaped as one
+/// segment, since ids contain colons and slashes.
 fn bedrock_path<'a>(parts: &PathParts<'a>) -> Cow<'a, str> {
     let action = parts.path.strip_prefix("/model/").and_then(|rest| rest.rsplit_once('/'));
     match (action, parts.model) {
@@ -266,7 +266,7 @@ mod tests {
         }
     }
 
-    /// As in Microsoft's reference of Azure OpenAI, version 2024-10-21.
+    /// From Microsoft's reference of Azure OpenAI, version 2024-10-21.
     #[test]
     fn azure_paths() {
         let version = || "2024-10-21".to_owned();
@@ -329,7 +329,7 @@ mod tests {
         );
     }
 
-    /// As in the references of Foundry's OpenAI, model inference and Claude endpoints.
+    /// From the references of Foundry's OpenAI, model inference and Claude endpoints.
     #[test]
     fn foundry_paths() {
         check(
@@ -385,7 +385,7 @@ mod tests {
         );
     }
 
-    /// As in Google's, Anthropic's and Mistral's references of Vertex AI.
+    /// From Google's, Anthropic's and Mistral's references of Vertex AI.
     #[test]
     fn vertex_paths() {
         let prefix = "/projects/p/locations/us-east5";

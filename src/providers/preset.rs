@@ -1,6 +1,6 @@
-//! The built-in catalogue of vendors, one row of `presets.toml` each.
+//! The built-in catalog of vendors, one row in `presets.toml` each.
 //!
-//! The file is part of the program; its form is checked by the tests below, never at run time.
+//! The file is compiled in; the tests below check it, so it is not checked at run time.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -9,7 +9,7 @@ use super::ProviderField;
 use crate::base::{Secret, is_field_value};
 use crate::llm::Dialect;
 
-/// How a credential travels to the vendor.
+/// How the credential is sent to the vendor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Auth {
@@ -23,15 +23,15 @@ pub enum Auth {
     ApiKey,
     /// Google's field.
     XGoogApiKey,
-    /// No credential is asked for; one that is given travels as [`Auth::Bearer`].
+    /// No credential is required; one that is configured is sent as [`Auth::Bearer`].
     None,
-    /// Requests are signed, or carry tokens that are fetched; see [`Credential`]. A token that is
-    /// given instead travels as [`Auth::Bearer`].
+    /// Requests are signed or carry fetched tokens; see [`Credential`](super::Credential). A configured token is sent
+    /// as [`Auth::Bearer`].
     Other,
 }
 
 impl Auth {
-    /// Lower-case name of the field that carries a credential.
+    /// Lower-case name of the field that carries the credential.
     #[must_use]
     pub fn field_name(self) -> &'static str {
         match self {
@@ -42,7 +42,7 @@ impl Auth {
         }
     }
 
-    /// The field that carries `credential`; none if no header may hold that text.
+    /// The field with `credential`; `None` if it is not a legal header value.
     #[must_use]
     pub fn field(self, credential: &str) -> Option<ProviderField> {
         let value = match self {
@@ -58,48 +58,48 @@ impl Auth {
     }
 }
 
-/// An endpoint that a vendor does not offer, nor do its servers elsewhere.
+/// An endpoint that a vendor does not offer, on any of its servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Capability {
-    /// Chat, in whatever dialect the vendor speaks.
+    /// Chat, in the vendor's dialect.
     Chat,
-    /// The older text completions of `OpenAI`.
+    /// OpenAI's older text completions.
     Completions,
     /// Embeddings.
     Embeddings,
 }
 
-/// One vendor of the catalogue.
+/// One vendor of the catalog.
 #[derive(Clone, Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preset {
-    /// Its slug, which is Portkey's where Portkey has one.
+    /// Its slug; Portkey's, if Portkey has the vendor.
     #[serde(skip)]
     pub slug: String,
-    /// Base URL, version included; empty where it depends on the account.
+    /// Base URL including the version; empty if it depends on the account.
     pub base_url: String,
-    /// How its credential travels.
+    /// How the credential is sent.
     pub auth: Auth,
-    /// The format it speaks.
+    /// API format of the vendor.
     pub dialect: Dialect,
-    /// Other formats that it speaks at the same base.
+    /// Further API formats at the same base URL.
     #[serde(default)]
     pub also: Vec<Dialect>,
-    /// It is the vendor whose dialect this is, and not one of those that imitate it.
+    /// True for the vendor that defines the dialect; false for one that imitates it.
     #[serde(default)]
     pub original: bool,
-    /// Environment variable whose presence adds the provider without a file.
+    /// Environment variable that adds the provider if there is no settings file.
     pub env: Option<String>,
-    /// Where the vendor describes its API.
+    /// URL of the API reference.
     pub docs: Option<String>,
-    /// Fixed fields; names in lower case.
+    /// Fixed header fields; names in lower case.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// Endpoints it does not offer.
+    /// Endpoints that the vendor does not offer.
     #[serde(default)]
     pub gaps: Vec<Capability>,
-    /// What an operator must know.
+    /// A note for operators.
     #[serde(default)]
     pub note: String,
 }
@@ -111,7 +111,7 @@ impl Preset {
     }
 }
 
-/// All presets, in the order of the file, which is that of the alphabet.
+/// All presets, in alphabetical order, as in the file.
 pub static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
     let rows: toml::Table =
         include_str!("presets.toml").parse().expect("a test reads the built-in file");

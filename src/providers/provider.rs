@@ -1,4 +1,4 @@
-//! One provider as it is used: where it is, what its calls carry, and what it can do.
+//! A configured provider: its address, its header fields, and its features.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use super::preset::{Capability, preset};
 use super::{BaseUrl, Credential, ProviderField};
 use crate::llm::{Dialect, ModelRule};
 
-/// Where a provider's answers come from.
+/// Where a provider's responses come from.
 #[derive(Clone, Debug)]
 pub enum Origin {
     /// The built-in echo: no network.
@@ -16,74 +16,75 @@ pub enum Origin {
     Http(BaseUrl),
 }
 
-/// The limits of one call. All are wall time of one attempt.
+/// Timeouts of one attempt, in wall time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// Name look-up, TCP and TLS together.
+    /// Name lookup, TCP and TLS together.
     pub connect: Duration,
-    /// From the sent request to the first byte of the answer.
+    /// From the sent request to the first byte of the response.
     pub first_byte: Duration,
-    /// Between two pieces of an answer.
+    /// Between two reads of the response.
     pub idle: Duration,
-    /// The whole call.
+    /// The whole attempt.
     pub total: Duration,
-    /// Without a byte either way on a realtime session, for which `idle` and `total` do not count.
+    /// Without traffic in either direction on a realtime session, to which `idle` and `total` do
+    /// not apply.
     pub realtime_idle: Duration,
 }
 
-/// TLS towards one provider, beyond the system's roots.
+/// TLS to one provider, in addition to the system's roots.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TlsFiles {
-    /// PEM text of further roots.
+    /// PEM text of further root certificates.
     pub ca_pem: Option<String>,
     /// PEM text of a client certificate chain and its key.
     pub client_pem: Option<(String, String)>,
 }
 
-/// An active check: a `GET` that has to be answered with success.
+/// An active health check: a `GET` that must return a 2xx status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthCheck {
-    /// Behind the base URL.
+    /// Path appended to the base URL.
     pub path: String,
-    /// From one to the next.
+    /// Interval between two checks.
     pub interval: Duration,
 }
 
-/// A checked provider, immutable while a snapshot lives.
+/// A checked provider, immutable for the lifetime of the settings.
 #[derive(Clone, Debug)]
 pub struct Provider {
-    /// The operator's name for it: `[a-z0-9._-]`, safe in headers and labels.
+    /// The operator's name: `[a-z0-9._-]`, safe in headers and labels.
     pub name: String,
-    /// Slug of its preset, if it has one.
+    /// Slug of the preset, if any.
     pub preset: Option<&'static str>,
-    /// Format it speaks; where it has several, that of requests which name no model. See
+    /// API format; if it has several, the format for requests without a model. See
     /// [`Provider::dialect_for`].
     pub dialect: Dialect,
-    /// True where the model decides which one is spoken.
+    /// True if the format depends on the model.
     pub(super) has_dialects: bool,
-    /// Where it is.
+    /// Where requests are sent.
     pub origin: Origin,
-    /// How its paths are made.
+    /// How paths are composed.
     pub(super) address: Address,
-    /// Credential and fixed headers, sent with every call.
+    /// Credential and fixed headers, sent with every request.
     pub fields: Vec<ProviderField>,
-    /// What a call carries besides.
+    /// Credential that is computed for each request.
     pub credential: Credential,
-    /// Model names it serves, as written; empty: any.
+    /// Models that it serves, as configured; empty: any.
     pub models: Vec<String>,
-    /// Limits of a call.
+    /// Timeouts.
     pub timeouts: Timeouts,
-    /// How it is looked whether it is well, besides the calls of clients.
+    /// Active health check, if configured.
     pub check: Option<HealthCheck>,
     /// Extra TLS material.
     pub tls: TlsFiles,
-    /// What its models accept, beyond the built-in table.
+    /// Rules for its models, in addition to the built-in table.
     pub model_rules: Vec<ModelRule>,
 }
 
 impl Provider {
-    /// The dialect in which a client of `dialect` is answered when it asks for `model`: its own where
-    /// the provider speaks that too.
+    /// The dialect used for a client of `dialect` that requests `model`: the client's own if the
+    /// provider supports it.
     #[must_use]
     pub fn dialect_toward(&self, dialect: Dialect, model: Option<&str>) -> Dialect {
         let own = self.dialect_for(model);
@@ -92,19 +93,19 @@ impl Provider {
         if speaks { dialect } else { own }
     }
 
-    /// True if it speaks that dialect too, when it is asked for `model`.
+    /// True if the provider supports that dialect for `model`.
     #[must_use]
     pub fn supports_dialect(&self, dialect: Dialect, model: Option<&str>) -> bool {
         self.dialect_toward(dialect, model) == dialect
     }
 
-    /// True for the vendor whose dialect it is, which knows its newest members.
+    /// True for the vendor that defines the dialect, and so supports its newest members.
     #[must_use]
     pub fn is_original(&self) -> bool {
         self.preset.and_then(preset).is_some_and(|preset| preset.original)
     }
 
-    /// True for an endpoint that its vendor is known not to have.
+    /// True for an endpoint that the vendor is known not to offer.
     #[must_use]
     pub fn lacks(&self, capability: Capability) -> bool {
         self.preset.and_then(preset).is_some_and(|preset| preset.gaps.contains(&capability))

@@ -1,14 +1,15 @@
-//! Which texts prove to a vendor who calls: what is never to be seen in what the vendor sends back.
+//! The secrets that a vendor knows: they are redacted from everything the vendor sends back.
 //!
-//! Credentials by what they are for, not by how they look: a key of a signer and a token besides what
-//! travels in a field. Keys that only fetch tokens go to another service and are not among them.
+//! Credentials are found by their use, not by their format: signing keys, and tokens that are sent
+//! outside of header fields. Keys that only fetch tokens go to another service and are not
+//! included.
 
 use super::credential::{AwsKeys, AwsSigner, SigningKeys, TokenValue};
 use super::{Credential, Provider, ProviderField, Token};
 use crate::llm::decode_base64;
 
 impl Provider {
-    /// The secrets of the settings that the vendor may know; of tokens see [`Token::secrets`].
+    /// The configured secrets that the vendor may know; for tokens see [`Token::secrets`].
     #[must_use]
     pub fn secrets(&self) -> Vec<String> {
         let mut secrets: Vec<_> = self.fields.iter().flat_map(ProviderField::secrets).collect();
@@ -27,7 +28,7 @@ impl Provider {
 }
 
 impl Token {
-    /// What of it the vendor knows or can compute with.
+    /// The secrets that the vendor knows or can compute with.
     #[must_use]
     pub fn secrets(&self) -> Vec<String> {
         match &self.value {
@@ -44,7 +45,7 @@ fn secrets_of_keys(keys: &AwsKeys) -> Vec<String> {
 }
 
 impl ProviderField {
-    /// True for a field whose name says that it carries a credential.
+    /// True for a field whose name indicates a credential.
     #[must_use]
     pub fn is_credential(&self) -> bool {
         const SIGNS: [&str; 9] = [
@@ -61,7 +62,7 @@ impl ProviderField {
         SIGNS.iter().any(|sign| self.name.contains(sign))
     }
 
-    /// The credentials in its value, without the scheme before them; none in a field of another kind.
+    /// The credentials in its value, without the scheme; empty for any other field.
     #[must_use]
     pub fn secrets(&self) -> Vec<String> {
         const SCHEMES: [&str; 6] = ["apikey", "api-key", "basic", "bearer", "key", "token"];
@@ -73,7 +74,7 @@ impl ProviderField {
             if word.is_empty() || SCHEMES.iter().any(|scheme| word.eq_ignore_ascii_case(scheme)) {
                 continue;
             }
-            // A cookie is `name=value`; what ends with the sign is base64.
+            // A cookie is `name=value`; a value that ends with `=` is base64.
             let value = word.split_once('=').map(|(_, value)| value.trim_matches('='));
             let value = value.filter(|value| !value.is_empty()).unwrap_or(word);
             secrets.push(value.to_owned());

@@ -1,7 +1,7 @@
 //! `[providers.NAME]` as written, and its check.
 //!
-//! Files are read through a function that the caller gives, so that this part does no I/O.
-//! No message repeats a credential or the value of a header.
+//! Files are read through a function that the caller passes, so this part does no I/O. No message
+//! repeats a credential or a header value.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,45 +27,45 @@ const ECHO: &str = "echo";
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub struct ProviderSettings {
-    /// Vendor of the built-in catalogue, which gives `base_url`, `dialect` and how the key travels.
-    /// `echo` is the built-in provider that answers by itself, without a network.
-    /// Leave it out for a server of your own and give `base_url` and `dialect`.
+    /// Vendor from the built-in catalog, which sets `base_url`, `dialect` and the credential field.
+    /// `echo` is the built-in provider that responds without a network. For a server of your own
+    /// leave it out and set `base_url` and `dialect`.
     #[schemars(example = &"openai")]
     pub preset: Option<String>,
     /// API format of the server. Set it if there is no preset, or if `base_url` points to a server
     /// with another format than the vendor's.
     pub dialect: Option<Dialect>,
-    /// Where the server is, version included, as `https://api.openai.com/v1`. Overrides the
-    /// preset's; needed where there is none.
+    /// Base URL of the server including the version, such as `https://api.openai.com/v1`. Overrides
+    /// the preset's; required without a preset.
     pub base_url: Option<String>,
-    /// Credential at the vendor. Write a reference, `${NAME}` or `${file:PATH}`, not the key
-    /// itself. It never travels to a client, a log or an error message.
+    /// Credential for the vendor. Write a reference, `${NAME}` or `${file:PATH}`, not the key
+    /// itself. It is never sent to a client or written to a log or error message.
     #[schemars(example = &"${OPENAI_API_KEY}")]
     pub api_key: Option<Secret>,
-    /// Models that this provider serves, as the vendor names them. A request for one of them comes
-    /// here if it names no provider; of several providers the first in the file wins. Left out, it
-    /// serves any model, but only requests that name it, those for a model that the catalogue knows
-    /// of its preset and of no other provider's, or all if it is the only provider. `GET /v1/models`
-    /// shows them; left out, what the catalogue knows of the preset, but nothing of servers of your
-    /// own (vLLM, Ollama and the like).
+    /// Models that this provider serves, by the vendor's names. A request for one of them is sent
+    /// here if it names no provider; if several providers list it, the first in the file is used.
+    /// Default: any model, but only for requests that name this provider, for models that the
+    /// catalog lists for its preset and for no other provider, or for all requests if it is the
+    /// only provider. `GET /v1/models` lists these models; by default those that the catalog lists
+    /// for the preset, and none for servers of your own (vLLM, Ollama and the like).
     #[schemars(extend("examples" = [["gpt-4o", "gpt-4o-mini"]]))]
     pub models: Vec<String>,
-    /// Limit of name look-up, TCP and TLS together, in milliseconds. Lower it to fail over sooner.
+    /// Timeout of name lookup, TCP and TLS together, in milliseconds. Lower it to fail over sooner.
     #[schemars(range(min = 1, max = 86_400_000))]
     pub connect_timeout_ms: u64,
-    /// Limit from the sent request to the first byte of the answer, in milliseconds. Raise it for
-    /// models that think long before they answer without a stream.
+    /// Timeout from the sent request to the first byte of the response, in milliseconds. Raise it
+    /// for reasoning models that respond without a stream.
     #[schemars(range(min = 1, max = 86_400_000))]
     pub first_byte_timeout_ms: u64,
-    /// Limit between two pieces of an answer, in milliseconds.
+    /// Timeout between two reads of a response, in milliseconds.
     #[schemars(range(min = 1, max = 86_400_000))]
     pub idle_timeout_ms: u64,
-    /// Limit of the whole call, in milliseconds. It wins over the other three.
+    /// Timeout of the whole attempt, in milliseconds. Applies in addition to the other three.
     #[schemars(range(min = 1, max = 86_400_000))]
     pub total_timeout_ms: u64,
-    /// How long a realtime session may be silent on both sides before it is ended, in milliseconds.
-    /// Raise it for clients that send nothing, not even pings, during silence. The two limits above
-    /// do not apply to an open session: it lasts until either side ends it, at most one day.
+    /// Idle timeout of a realtime session without traffic in either direction, in milliseconds.
+    /// Raise it for clients that send nothing, not even pings, during silence. The two timeouts
+    /// above do not apply to an open session: it lasts until either side ends it, at most one day.
     #[schemars(range(min = 1, max = 86_400_000))]
     pub realtime_idle_timeout_ms: u64,
     /// Path of an active health check, such as `/models` or `/health`, appended to `base_url`. Routes
@@ -75,13 +75,13 @@ pub struct ProviderSettings {
     /// Interval between health checks, in milliseconds; also the timeout of each.
     #[schemars(range(min = 100, max = 86_400_000))]
     pub check_interval_ms: u64,
-    /// Further header fields sent with every call, name and value. They replace those of the
-    /// preset. Fields that frame the message or steer the connection are refused.
+    /// Additional header fields sent with every request, name and value. They override the
+    /// preset's. Fields that frame the message or control the connection are rejected.
     pub headers: BTreeMap<String, Secret>,
-    /// PEM file of further root certificates, for a server whose certificate is not signed by a
-    /// public authority. The path starts at the directory of the settings file.
+    /// PEM file of additional root certificates, for a server whose certificate is not signed by a
+    /// public authority. Relative to the directory of the settings file.
     pub tls_ca_file: Option<String>,
-    /// PEM file of the client certificate and its chain, for servers that ask for one. Needs
+    /// PEM file of the client certificate and its chain, for servers that require one. Requires
     /// `tls_client_key_file`.
     pub tls_client_cert_file: Option<String>,
     /// PEM file of the private key of `tls_client_cert_file`.
@@ -89,7 +89,7 @@ pub struct ProviderSettings {
     /// Rules added to the built-in table of what models accept, for a server or a model that the table
     /// does not know.
     pub model_rules: Vec<ModelRule>,
-    /// What single vendors need besides.
+    /// Settings of single vendors.
     #[serde(flatten)]
     pub account: AccountSettings,
 }
@@ -120,7 +120,7 @@ impl Default for ProviderSettings {
 }
 
 impl ProviderSettings {
-    /// The provider that is meant; `None` after a problem that leaves none.
+    /// The checked provider; `None` if a diagnostic makes it unusable.
     pub fn check(
         self,
         name: &str,
@@ -183,7 +183,7 @@ impl ProviderSettings {
         sources: &ConfigSources<'_>,
         diagnostics: &mut Diagnostics,
     ) -> Account {
-        // A preset that does not exist is one problem, not one for each of its settings.
+        // An unknown preset is one diagnostic, not one for each of its settings.
         if row.is_some() || self.preset.is_none() {
             let slug = row.map(|row| row.slug.as_str());
             self.account.refuse_foreign(slug, path, diagnostics);
@@ -311,7 +311,7 @@ impl ProviderSettings {
             .ok()
     }
 
-    /// Credential and fixed fields. The operator's replace the preset's.
+    /// Credential and fixed fields. The operator's fields override the preset's.
     fn check_fields(
         &self,
         row: Option<&Preset>,
@@ -410,8 +410,8 @@ impl ProviderSettings {
 }
 
 impl Provider {
-    /// A provider that no setting names: a preset's, at `base`, without a credential, which the
-    /// client brings.
+    /// A provider that is not configured: a preset at `base`, without a credential, which the
+    /// client sends.
     #[must_use]
     pub fn unlisted(preset: &'static Preset, base: BaseUrl) -> Self {
         let fields = preset.fields().map(|(name, value)| ProviderField { name, value });
@@ -433,7 +433,7 @@ impl Provider {
     }
 }
 
-/// How a key travels to a server that no preset describes: as its dialect's vendor has it.
+/// How a key is sent to a server without a preset: like that of the dialect's vendor.
 fn auth_of(dialect: Option<Dialect>) -> Auth {
     match dialect {
         Some(Dialect::AnthropicMessages) => Auth::XApiKey,

@@ -8,10 +8,10 @@ use crate::providers::credential::{
 };
 use crate::providers::{BaseUrl, Dialect};
 
-/// Where containers of ECS have their keys.
+/// Address of the credentials endpoint of ECS containers.
 const CONTAINER_HOST: &str = "http://169.254.170.2";
 
-/// How AWS is told who calls.
+/// How requests to AWS are authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum AwsAuth {
@@ -29,26 +29,26 @@ pub(super) struct AwsSettings {
     /// AWS: the region, as `us-east-1`. Cross-region profiles are named by the model, as
     /// `us.anthropic.claude-sonnet-4-5-20250929-v1:0`.
     aws_region: Option<String>,
-    /// AWS: how calls are authenticated. `access-key` signs with the keys given; `assumed-role`
-    /// takes `aws_role_arn` with them, or with the machine's own; `service-role` has the keys of
-    /// the machine (a web identity, the container's or the instance's role); `api-key` sends
-    /// `api_key`, a Bedrock API key. Left out, it follows from the other settings; the machine's
-    /// role is used only if it is set here.
+    /// AWS: how requests are authenticated. `access-key` signs with the configured keys.
+    /// `assumed-role` assumes `aws_role_arn` with those keys, or with the machine's own.
+    /// `service-role` uses the machine's own keys (web identity, container role or instance role).
+    /// `api-key` sends `api_key`, a Bedrock API key. Default: derived from the other settings; the
+    /// machine's role is used only if it is set here.
     aws_auth_type: Option<AwsAuth>,
     /// AWS: id of the access key.
     aws_access_key_id: Option<String>,
-    /// AWS: the access key itself; a reference, `${NAME}` or `${file:PATH}`.
+    /// AWS: the secret access key; a reference, `${NAME}` or `${file:PATH}`.
     aws_secret_access_key: Option<Secret>,
-    /// AWS: token of keys that live for a while. They are not renewed: roles are.
+    /// AWS: session token of temporary keys. Ringgate does not renew these; use a role instead.
     aws_session_token: Option<Secret>,
-    /// AWS, `assumed-role`: the role that is taken. Without keys the machine's own take it, which
-    /// `aws_auth_type` has to say.
+    /// AWS, `assumed-role`: ARN of the role. To assume it with the machine's own keys, set
+    /// `aws_auth_type` and leave the keys out.
     aws_role_arn: Option<String>,
     /// AWS, `assumed-role`: the external id that the role requires, if any.
     aws_external_id: Option<String>,
-    /// AWS: where roles are taken. Left out, it is `https://sts.REGION.amazonaws.com`.
+    /// AWS: endpoint of STS. Default: `https://sts.REGION.amazonaws.com`.
     aws_sts_url: Option<String>,
-    /// AWS: where the instance's metadata are. Left out, it is `http://169.254.169.254`.
+    /// AWS: address of the instance metadata service. Default: `http://169.254.169.254`.
     aws_metadata_url: Option<String>,
 }
 
@@ -92,7 +92,7 @@ impl AwsSettings {
         };
         let is_bedrock = context.slug == "bedrock";
         let base_url = region.as_ref().map(|region| match (is_bedrock, context.dialect) {
-            // Bedrock has a path for OpenAI's dialect besides.
+            // Bedrock also serves OpenAI's API, at another path.
             (true, Some(Dialect::OpenaiChat)) => {
                 format!("https://bedrock-runtime.{region}.{domain}/openai/v1")
             }
@@ -113,7 +113,7 @@ impl AwsSettings {
         Account { base_url, address, credential, ..Account::default() }
     }
 
-    /// The keys that sign; none where `api_key` is the credential, or nothing is.
+    /// The source of the signing keys; `None` if `api_key` is the credential or none is configured.
     fn keys(
         &self,
         context: &mut AccountContext<'_>,
@@ -138,7 +138,7 @@ impl AwsSettings {
             let [role, external, _] = self.of_roles();
             context.refuse(&[role, external], "the machine's own role is used", hint);
         }
-        // The machine is asked where the settings say so, not where they say nothing.
+        // The machine's role is used only if the settings name it.
         let takes_role = self.aws_auth_type == Some(AwsAuth::AssumedRole);
         let uses_machine = mode == AwsAuth::ServiceRole || takes_role && !self.has_keys();
         if !uses_machine {
@@ -213,7 +213,7 @@ impl AwsSettings {
         })
     }
 
-    /// Where the machine has its keys, by the variables that AWS itself sets in what it runs.
+    /// The machine's credentials endpoint, from the variables that AWS sets in the environment.
     fn machine(
         &self,
         context: &mut AccountContext<'_>,
@@ -254,7 +254,7 @@ fn fetched(source: AwsSource) -> SigningKeys {
     SigningKeys::Fetched(Box::new(TokenSource::Aws(source)))
 }
 
-/// True for an address at which AWS lets containers have their keys.
+/// True for an address that AWS uses for container credentials.
 fn is_container_url(url: &str) -> bool {
     const HOSTS: [&str; 3] = ["169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"];
     let bare = url.split('?').next().unwrap_or_default();

@@ -6,13 +6,13 @@ use crate::providers::address::{AZURE_V1, Address};
 use crate::providers::credential::{Credential, Entra, ManagedIdentity, TokenSource};
 use crate::providers::{BaseUrl, Dialect, Host};
 
-/// What tokens are for, unless `azure_entra_scope` says otherwise.
+/// Default scope of tokens.
 const SCOPE: &str = "https://cognitiveservices.azure.com/.default";
 
-/// Version of Foundry's model inference where none is set.
+/// Default version of Foundry's model inference API.
 const INFERENCE_VERSION: &str = "2024-05-01-preview";
 
-/// How Azure is told who calls.
+/// How requests to Azure are authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum AzureAuth {
@@ -26,21 +26,21 @@ enum AzureAuth {
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct AzureSettings {
-    /// Azure: the resource, which the host begins with.
+    /// Azure: name of the resource, the first label of the host.
     azure_resource_name: Option<String>,
-    /// Azure OpenAI with a dated version: the deployment that answers. Left out, it is the model
-    /// of the request.
+    /// Azure OpenAI with a dated API version: the deployment. Default: the model of the request.
     azure_deployment_id: Option<String>,
-    /// Azure: version of the API. `v1`, also where it is left out, is the one without dates; a date
-    /// as in `2024-10-21` is for deployments that need it.
+    /// Azure: API version. Default: `v1`, the undated API. Set a date such as `2024-10-21` for
+    /// deployments that need it.
     azure_api_version: Option<String>,
-    /// Azure AI Foundry: the address, as the portal shows it. A bare resource,
+    /// Azure AI Foundry: the endpoint URL as shown in the portal. A bare resource,
     /// `https://RESOURCE.services.ai.azure.com`, serves OpenAI's models and Claude; with `/models`,
-    /// `/openai/v1` or `/anthropic` it serves one kind. Serverless and managed endpoints work too.
+    /// `/openai/v1` or `/anthropic` it serves that API only. Serverless and managed endpoints work
+    /// too.
     azure_foundry_url: Option<String>,
-    /// Azure: who calls. `api-key` sends `api_key`; `entra` fetches tokens for an application;
-    /// `managed` has them from the machine's identity. Left out, it is `entra` where its settings
-    /// are given, else `api-key`.
+    /// Azure: how requests are authenticated. `api-key` sends `api_key`; `entra` fetches tokens for
+    /// an application; `managed` uses the machine's managed identity. Default: `entra` if its
+    /// settings are given, otherwise `api-key`.
     azure_auth_mode: Option<AzureAuth>,
     /// Azure, `entra`: the tenant, by id or domain.
     azure_entra_tenant_id: Option<String>,
@@ -48,15 +48,15 @@ pub(super) struct AzureSettings {
     azure_entra_client_id: Option<String>,
     /// Azure, `entra`: the application's secret; a reference, `${NAME}` or `${file:PATH}`.
     azure_entra_client_secret: Option<Secret>,
-    /// Azure, `entra` and `managed`: what the tokens are for. Left out, it is
+    /// Azure, `entra` and `managed`: scope of the tokens. Default:
     /// `https://cognitiveservices.azure.com/.default`.
     azure_entra_scope: Option<String>,
-    /// Azure, `entra`: where tokens are fetched. Left out, it is
-    /// `https://login.microsoftonline.com`; national clouds have their own.
+    /// Azure, `entra`: token authority. Default: `https://login.microsoftonline.com`; national
+    /// clouds have their own.
     azure_entra_url: Option<String>,
-    /// Azure, `managed`: which identity, where the machine has several.
+    /// Azure, `managed`: client id of the identity, if the machine has several.
     azure_managed_client_id: Option<String>,
-    /// Azure, `managed`: where the machine's metadata are. Left out, it is
+    /// Azure, `managed`: address of the instance metadata service. Default:
     /// `http://169.254.169.254`.
     azure_managed_url: Option<String>,
 }
@@ -128,7 +128,7 @@ impl AzureSettings {
         }
         let composed = resource.map(|resource| format!("https://{resource}.services.ai.azure.com"));
         let given = self.azure_foundry_url.clone().or(composed);
-        // A `base_url` takes the place of the composed one, and is read like it.
+        // A `base_url` replaces the composed address and is parsed the same way.
         let (name, text) = match (context.base_url, given) {
             (Some(url), _) => ("base_url", url.to_owned()),
             (None, Some(url)) => ("azure_foundry_url", url),
@@ -153,7 +153,7 @@ impl AzureSettings {
         Account { base_url, dialect, address, credential, ..Account::default() }
     }
 
-    /// The credential, if it is another than a key.
+    /// The credential, unless it is an API key.
     fn credential(&self, context: &mut AccountContext<'_>) -> Option<Credential> {
         let has_entra = self.of_entra().iter().any(|(_, given)| *given);
         let inferred = if has_entra { AzureAuth::Entra } else { AzureAuth::ApiKey };
@@ -216,7 +216,7 @@ impl AzureSettings {
     }
 }
 
-/// True for an address without a path that is no endpoint of a single model.
+/// True for an address without a path that is not the endpoint of a single model.
 fn is_resource(url: &BaseUrl) -> bool {
     const ENDPOINTS: [&str; 2] = [".models.ai.azure.com", ".inference.ml.azure.com"];
     let is_endpoint = match &url.host {

@@ -1,34 +1,34 @@
-//! What the checks of all vendors share: what they look at, what they result in, and rules for texts.
+//! Shared by the checks of all vendors: their input, their result, and rules for values.
 
 use crate::base::{Diagnostics, Secret, check_secret, member_path};
 use crate::providers::address::Address;
 use crate::providers::credential::Credential;
 use crate::providers::{BaseUrl, ConfigSources, Dialect};
 
-/// What the settings of a vendor mean.
+/// The checked settings of a vendor.
 #[derive(Debug, Default)]
 pub(in crate::providers) struct Account {
-    /// Where the vendor is, unless `base_url` says otherwise.
+    /// Default base URL; `base_url` overrides it.
     pub base_url: Option<String>,
-    /// Instead of the preset's.
+    /// Replaces the preset's value.
     pub dialect: Option<Dialect>,
     pub address: Address,
     pub credential: Credential,
     /// Further fixed fields, lower-case names.
     pub fields: Vec<(&'static str, Secret)>,
-    /// Some settings are wrong, which explains what is missing.
+    /// True if settings are invalid, so that missing ones are not reported as well.
     pub has_diagnostics: bool,
 }
 
-/// What the checks look at besides, and where their problems go.
+/// Further input of the checks, and the list that collects their diagnostics.
 pub(in crate::providers) struct AccountContext<'a> {
     /// The preset's slug.
     pub slug: &'static str,
-    /// Of the provider, as in `providers.azure-prod`.
+    /// Path of the provider's table, such as `providers.azure-prod`.
     pub path: &'a str,
     pub api_key: Option<&'a Secret>,
     pub base_url: Option<&'a str>,
-    /// The dialect that is set.
+    /// The configured dialect.
     pub dialect: Option<Dialect>,
     pub sources: &'a ConfigSources<'a>,
     pub diagnostics: &'a mut Diagnostics,
@@ -37,16 +37,16 @@ pub(in crate::providers) struct AccountContext<'a> {
 /// A setting: its name, whether it is given, and the presets that take it.
 pub(super) type Listed = (&'static str, bool, &'static [&'static str]);
 
-/// What a text may consist of.
+/// Characters that a value may contain.
 #[derive(Clone, Copy)]
 pub(super) enum Rule {
-    /// One label of a host.
+    /// One label of a host name.
     Label,
-    /// Labels with dots between them.
+    /// Labels separated by dots.
     Host,
     /// One segment of a path.
     Segment,
-    /// What stands between spaces or commas in a header.
+    /// A token of a header value: no spaces or commas.
     Visible,
 }
 
@@ -88,7 +88,7 @@ impl AccountContext<'_> {
         self.diagnostics.add(&member_path(self.path, name), message, hint);
     }
 
-    /// A text that follows `rule`, if it is given.
+    /// The value, if it is given and follows `rule`.
     pub(super) fn text(
         &mut self,
         name: &str,
@@ -104,7 +104,7 @@ impl AccountContext<'_> {
         None
     }
 
-    /// A text that must be given.
+    /// The value; a diagnostic if it is missing.
     pub(super) fn needed(
         &mut self,
         name: &str,
@@ -118,7 +118,7 @@ impl AccountContext<'_> {
         self.text(name, value, rule)
     }
 
-    /// A secret that must be given and can travel in a header.
+    /// The secret; a diagnostic if it is missing or cannot be sent in a header.
     pub(super) fn needed_secret(
         &mut self,
         name: &str,
@@ -137,8 +137,8 @@ impl AccountContext<'_> {
         check_secret(secret, &path, self.diagnostics).then(|| secret.clone())
     }
 
-    /// The address of a service that gives tokens. Secrets go there, so that it is `https`, or this
-    /// machine.
+    /// The URL of a token service. Secrets are sent there, so it must be `https`, or a loopback
+    /// address.
     pub(super) fn token_url(
         &mut self,
         name: &str,
@@ -160,20 +160,20 @@ impl AccountContext<'_> {
             .ok()
     }
 
-    /// Refuses what is given of `settings` for `reason`.
+    /// Rejects all given settings in `settings`, for `reason`.
     pub(super) fn refuse(&mut self, settings: &[(&str, bool)], reason: &str, hint: &str) {
         for (name, _) in settings.iter().filter(|(_, given)| *given) {
             self.report(name, reason, hint);
         }
     }
 
-    /// Refuses an `api_key` where another credential is used.
+    /// Rejects an `api_key` if another credential is used.
     pub(super) fn refuse_api_key(&mut self, reason: &str) {
         self.refuse(&[("api_key", self.api_key.is_some())], reason, "give one credential");
     }
 }
 
-/// The URL as text, without a slash at its end.
+/// The URL without a trailing slash.
 pub(super) fn text_of(url: &BaseUrl) -> String {
     let scheme = if url.tls { "https" } else { "http" };
     format!("{scheme}://{}{}", url.authority, url.path)

@@ -1,23 +1,21 @@
-//! Vendors whose address alone depends on the account.
+//! Vendors that need an account name only for their address.
 
 use super::context::{Account, AccountContext, Listed, Rule, text_of};
 use crate::providers::address::Address;
 
-/// Settings of which each names an account's address.
+/// Settings that each name the address of one account.
 #[derive(Debug, Default, serde::Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct HostSettings {
-    /// Cloudflare Workers AI: the account, which the address holds.
+    /// Cloudflare Workers AI: the account id, part of the address.
     workers_ai_account_id: Option<String>,
-    /// Databricks: the workspace, as `my-workspace` or with its whole host, as
-    /// `adb-1234567890.1.azuredatabricks.net`. What the vendor's tools call `DATABRICKS_HOST`
-    /// works too.
+    /// Databricks: the workspace, as `my-workspace` or as its full host, such as
+    /// `adb-1234567890.1.azuredatabricks.net`. The value of `DATABRICKS_HOST` works too.
     databricks_workspace: Option<String>,
-    /// Snowflake Cortex: the account, as `ORGANISATION-ACCOUNT`.
+    /// Snowflake Cortex: the account, as `ORGANIZATION-ACCOUNT`.
     snowflake_account: Option<String>,
-    /// Hugging Face: the address of a dedicated endpoint, `/v1` included, instead of the shared
-    /// router.
+    /// Hugging Face: URL of a dedicated endpoint, including `/v1`. Default: the shared router.
     huggingface_base_url: Option<String>,
 }
 
@@ -82,7 +80,7 @@ impl HostSettings {
     fn snowflake(&self, context: &mut AccountContext<'_>) -> Option<String> {
         let account = self.snowflake_account.as_ref();
         let account = context.text("snowflake_account", account, Rule::Host)?;
-        // Hosts of Snowflake have `-` where accounts have `_`.
+        // Snowflake host names use `-` where account names have `_`.
         let account = account.to_ascii_lowercase().replace('_', "-");
         Some(format!("https://{account}.snowflakecomputing.com/api/v2/cortex/v1"))
     }

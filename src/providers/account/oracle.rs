@@ -11,18 +11,18 @@ use crate::providers::credential::{Credential, OracleSigner, RsaKey};
 pub(super) struct OracleSettings {
     /// Oracle: the region, as `us-chicago-1`.
     oracle_region: Option<String>,
-    /// Oracle: the compartment that is charged, by its OCID.
+    /// Oracle: OCID of the compartment that is charged.
     oracle_compartment_id: Option<String>,
-    /// Oracle: the tenancy, by its OCID. Tenancy, user, fingerprint and key sign the requests;
-    /// without them `api_key` is sent, a Generative AI API key.
+    /// Oracle: OCID of the tenancy. Tenancy, user, fingerprint and key sign the requests; without
+    /// them `api_key`, a Generative AI API key, is sent.
     oracle_tenancy: Option<String>,
-    /// Oracle: the user, by its OCID.
+    /// Oracle: OCID of the user.
     oracle_user: Option<String>,
     /// Oracle: fingerprint of the user's API signing key.
     oracle_fingerprint: Option<String>,
-    /// Oracle: the key itself in PEM, as `${file:oci_api_key.pem}`.
+    /// Oracle: the signing key in PEM, as `${file:oci_api_key.pem}`.
     oracle_private_key: Option<Secret>,
-    /// Oracle: refused, since encrypted keys are not read.
+    /// Oracle: rejected; encrypted keys are not supported.
     oracle_key_passphrase: Option<Secret>,
 }
 
@@ -62,7 +62,7 @@ impl OracleSettings {
             message,
             "decrypt the key, as by `openssl pkey -in KEY -out NEW`",
         );
-        // Chat asks for the one, responses for the other.
+        // Chat requires the first, responses the second.
         let fields = compartment.into_iter().flat_map(|id| {
             ["compartmentid", "opc-compartment-id"].map(|name| (name, Secret::new(id.clone())))
         });

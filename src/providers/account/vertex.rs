@@ -7,7 +7,7 @@ use crate::providers::credential::{
     Credential, GoogleKey, GoogleSource, MetadataServer, TokenSource,
 };
 
-/// How Google is told who calls.
+/// How requests to Google are authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum VertexAuth {
@@ -21,20 +21,20 @@ enum VertexAuth {
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct VertexSettings {
-    /// Vertex AI: the project. Left out, it is the one that the service account's file names.
+    /// Vertex AI: the project. Default: the project in the service account file.
     vertex_project_id: Option<String>,
-    /// Vertex AI: the region, as `us-central1`; `global` has no region of its own, `us` and `eu`
-    /// are groups of them.
+    /// Vertex AI: the region, as `us-central1`; or `global`, or the multi-regions `us` and `eu`.
     vertex_region: Option<String>,
-    /// Vertex AI: how calls are authenticated. `service-account` fetches tokens with
-    /// `vertex_service_account_json`; `metadata` has them from the metadata server of a machine at
-    /// Google; `access-token` sends `api_key`, an OAuth token that is renewed elsewhere. Left out,
-    /// it follows from the other settings; the metadata server is used only if it is set here.
+    /// Vertex AI: how requests are authenticated. `service-account` fetches tokens with
+    /// `vertex_service_account_json`; `metadata` gets them from the metadata server of a Google
+    /// Cloud machine; `access-token` sends `api_key`, an OAuth token that is renewed elsewhere.
+    /// Default: derived from the other settings; the metadata server is used only if it is set
+    /// here.
     vertex_auth_type: Option<VertexAuth>,
-    /// Vertex AI: text of a credential file, of a service account or of a user; as
+    /// Vertex AI: content of a credential file of a service account or a user, as
     /// `${file:service-account.json}`.
     vertex_service_account_json: Option<Secret>,
-    /// Vertex AI, `metadata`: where the metadata server is. Left out, it is
+    /// Vertex AI, `metadata`: address of the metadata server. Default:
     /// `http://metadata.google.internal`.
     vertex_metadata_url: Option<String>,
 }
@@ -60,7 +60,7 @@ impl VertexSettings {
             let named = key.as_ref().and_then(GoogleKey::project).map(str::to_owned);
             context.text("vertex_service_account_json", named.as_ref(), Rule::Segment)
         });
-        // A base URL may hold project and region itself.
+        // A base URL may contain project and region.
         let is_needed = context.base_url.is_none();
         if is_needed && self.vertex_region.is_none() {
             let hint = "as in vertex_region = \"us-central1\" or \"global\"";

@@ -4,7 +4,7 @@ use super::context::{Account, AccountContext, Listed, Rule, text_of};
 use crate::providers::address::Address;
 use crate::providers::credential::{Credential, IbmKey, TokenSource};
 
-/// Version of the API where none is set.
+/// Default API version.
 const VERSION: &str = "2024-10-08";
 
 /// Settings of the preset `watsonx`.
@@ -14,13 +14,13 @@ const VERSION: &str = "2024-10-08";
 pub(super) struct WatsonxSettings {
     /// watsonx.ai: the region, as `us-south` or `eu-de`.
     watsonx_region: Option<String>,
-    /// watsonx.ai: the project that is charged. One of this and `watsonx_space_id` is needed.
+    /// watsonx.ai: the project that is charged. Either this or `watsonx_space_id` is required.
     watsonx_project_id: Option<String>,
     /// watsonx.ai: the deployment space that is charged.
     watsonx_space_id: Option<String>,
-    /// watsonx.ai: version of the API, a date. Left out, it is `2024-10-08`.
+    /// watsonx.ai: API version, a date. Default: `2024-10-08`.
     watsonx_api_version: Option<String>,
-    /// watsonx.ai: where `api_key` is exchanged for tokens. Left out, it is
+    /// watsonx.ai: endpoint that exchanges `api_key` for tokens. Default:
     /// `https://iam.cloud.ibm.com`.
     watsonx_iam_url: Option<String>,
 }

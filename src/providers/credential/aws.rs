@@ -1,7 +1,7 @@
-//! AWS: requests signed with keys (Signature Version 4), and where keys of a role come from.
+//! AWS: the sources of signing keys (Signature Version 4), and roles.
 //!
-//! Roles are taken through STS; the machine's own keys come from a web identity (EKS), from the
-//! container's endpoint (ECS, EKS Pod Identity) or from the instance's metadata (IMDSv2).
+//! Roles are assumed through STS. The machine's own keys come from a web identity (EKS), from the
+//! container endpoint (ECS, EKS Pod Identity) or from instance metadata (IMDSv2).
 
 use std::time::Duration;
 
@@ -14,47 +14,47 @@ use super::token::{Token, TokenValue};
 use super::transport::{TokenRequest, TokenTransport};
 use crate::base::{Secret, is_field_value};
 
-/// How long a role is taken for, in seconds; every role may be taken so long.
+/// Duration of an assumed role, in seconds; every role allows this.
 const ROLE_SECONDS: &str = "3600";
 
-/// How long a session with the instance's metadata lasts, in seconds; it is used at once.
+/// Lifetime of a metadata session token, in seconds; it is used at once.
 const SESSION_SECONDS: &str = "60";
 
 const STS: &str = "AWS STS";
 const METADATA: &str = "the instance's metadata service";
 const CONTAINER: &str = "the container's credential service";
 
-/// Where keys that live for a while come from.
+/// The source of temporary keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::providers) struct AwsSource {
     pub base: AwsBase,
-    /// A role that is taken with the keys of the base.
+    /// A role that is assumed with the base keys.
     pub role: Option<AwsRole>,
 }
 
-/// Who asks for a role, or calls without one.
+/// The keys that assume the role, or sign if there is no role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::providers) enum AwsBase {
     Given(AwsKeys),
-    /// A file with a token that STS takes for keys.
+    /// A token file that STS exchanges for keys.
     WebIdentity {
         token_file: String,
         role_arn: String,
         sts_url: String,
     },
-    /// The endpoint of a container's keys, with what it wants as `authorization`.
+    /// The container's credentials endpoint, with the `authorization` that it requires.
     Container {
         url: String,
         token: Option<Secret>,
         token_file: Option<String>,
     },
-    /// The metadata of the instance, at `http://169.254.169.254`.
+    /// The instance metadata service, at `http://169.254.169.254`.
     Instance {
         url: String,
     },
 }
 
-/// A role that is taken through STS.
+/// A role that is assumed through STS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::providers) struct AwsRole {
     pub arn: String,
@@ -62,7 +62,7 @@ pub(in crate::providers) struct AwsRole {
     pub region: String,
     /// `https://sts.REGION.amazonaws.com`.
     pub sts_url: String,
-    /// Host and port of that.
+    /// Host and port of the URL.
     pub sts_authority: String,
 }
 
@@ -143,7 +143,7 @@ fn web_identity(
     role_arn: &str,
     sts_url: &str,
 ) -> Result<Token, CredentialError> {
-    // Read each time: the cluster writes a new one long before the old one expires.
+    // Read each time: the cluster replaces the file well before the token expires.
     let token = transport.read_file(token_file)?;
     let members = [
         ("Action", "AssumeRoleWithWebIdentity"),
@@ -176,15 +176,15 @@ fn call_sts(
     .ok_or(CredentialError::Malformed { service: STS })
 }
 
-/// The text of the first element of that name. What is looked for holds no entities: keys are of
-/// the letters of base64, dates of digits.
+/// The text of the first element of that name. The values contain no entities: keys are base64,
+/// dates are digits.
 fn element<'x>(xml: &'x str, name: &str) -> Option<&'x str> {
     let (_, rest) = xml.split_once(&format!("<{name}>"))?;
     let (text, _) = rest.split_once(&format!("</{name}>"))?;
     Some(text.trim())
 }
 
-/// Keys as the container's endpoint and the instance's metadata give them.
+/// Keys, as the container endpoint and the instance metadata return them.
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct MetadataKeys {
@@ -262,8 +262,7 @@ fn container(
     fetch_keys(transport, &get(CONTAINER, url.to_owned(), fields))
 }
 
-/// Version 2 of the metadata service alone: version 1 would answer whoever can make the gateway
-/// send a plain `GET`.
+/// IMDSv2 only: version 1 answers anyone who can make the gateway send a plain `GET`.
 fn instance(transport: &mut dyn TokenTransport, url: &str) -> Result<Token, CredentialError> {
     let opening = TokenRequest {
         service: METADATA,
@@ -352,7 +351,7 @@ mod tests {
         }
     }
 
-    /// The suite's case of a path that is escaped on the wire, and so twice in what is signed.
+    /// The suite's case of a path with escapes, which the signature escapes twice.
     #[test]
     fn paths_are_escaped_twice() {
         let keys = AwsKeys {
@@ -480,7 +479,7 @@ mod tests {
             assert_eq!(fetched(&source, &mut transport), ("ASIATEST".to_owned(), 3_600));
             assert_eq!(transport.lines(), lines);
         }
-        // The machine's keys may then take a role.
+        // The machine's keys may then assume a role.
         let source = AwsSource { base: instance, role: Some(role()) };
         let answers = [(200, "s"), (200, "r"), (200, KEYS), (200, ROLE)];
         let mut transport = ScriptedTransport::new(0, &answers);

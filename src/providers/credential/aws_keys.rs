@@ -1,4 +1,4 @@
-//! Keys of AWS, and requests signed with them (Signature Version 4).
+//! AWS keys, and requests signed with them (Signature Version 4).
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -11,23 +11,23 @@ use super::request::{Payload, UnsignedRequest, field};
 use crate::base::Secret;
 use crate::providers::ProviderField;
 
-/// Keys that sign.
+/// Signing keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::providers) struct AwsKeys {
     pub access_key_id: String,
     pub secret_access_key: Secret,
-    /// Comes with keys that live for a while.
+    /// Session token of temporary keys.
     pub session_token: Option<Secret>,
 }
 
-/// The fields of a signed call: `authorization`, `x-amz-date`, and the session's token.
+/// Fields of a signed request: `authorization`, `x-amz-date`, and the session token.
 pub(super) fn sign_with(
     keys: &AwsKeys,
     region: &str,
     service: &str,
     call: &UnsignedRequest<'_>,
 ) -> Result<Vec<ProviderField>, CredentialError> {
-    // Neither Bedrock nor SageMaker takes a signature that leaves the body out.
+    // Neither Bedrock nor SageMaker accepts a signature without the body's hash.
     let Payload::Whole(body) = call.body else { return Err(CredentialError::Streamed) };
     let unsignable = |_| CredentialError::Unsignable;
     let identity = Credentials::new(
@@ -50,7 +50,7 @@ pub(super) fn sign_with(
     let separator = if call.query.is_some() { "?" } else { "" };
     let query = call.query.unwrap_or_default();
     let url = format!("https://{}{}{separator}{query}", call.authority, call.path);
-    // The authority may have a port that the URL's parser would drop; the field is what counts.
+    // The URL parser would drop a default port; the signature covers the `Host` field as sent.
     let content_type = call.content_type.map(|value| ("content-type", value));
     let fields = [("host", call.authority)].into_iter().chain(content_type);
     let request = SignableRequest::new(call.method, url, fields, SignableBody::Bytes(body))

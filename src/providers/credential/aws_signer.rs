@@ -1,4 +1,4 @@
-//! Signs the requests to one service of AWS, with keys that are set or fetched.
+//! Signs requests to one AWS service, with configured or fetched keys.
 
 use super::aws_keys::{AwsKeys, sign_with};
 use super::error::CredentialError;
@@ -7,7 +7,7 @@ use super::token::TokenValue;
 use super::token_source::TokenSource;
 use crate::providers::ProviderField;
 
-/// Where the keys of a signer come from.
+/// The source of the signing keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::providers) enum SigningKeys {
     Given(AwsKeys),
@@ -18,7 +18,7 @@ pub(in crate::providers) enum SigningKeys {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::providers) struct AwsSigner {
     pub region: String,
-    /// As signatures name it, such as `bedrock`.
+    /// Service name in signatures, such as `bedrock`.
     pub service: &'static str,
     pub keys: SigningKeys,
 }

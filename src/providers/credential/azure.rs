@@ -1,4 +1,4 @@
-//! Azure: tokens of an Entra application or of the machine's identity, and the keys of Foundry.
+//! Azure: tokens of an Entra application or a managed identity, and the keys of Foundry.
 
 use super::grant::{post_form, request_token};
 use super::request::field;
@@ -6,10 +6,10 @@ use super::{CredentialError, Token, TokenRequest, TokenTransport, escape};
 use crate::base::Secret;
 use crate::providers::ProviderField;
 
-/// An application of Entra that proves itself by a secret (client credentials).
+/// An Entra application that authenticates with a secret (client credentials).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::providers) struct Entra {
-    /// `https://login.microsoftonline.com`, or that of another cloud.
+    /// `https://login.microsoftonline.com`, or the authority of another cloud.
     pub url: String,
     pub tenant: String,
     pub client_id: String,
@@ -33,14 +33,14 @@ impl Entra {
     }
 }
 
-/// The identity of the machine, as its metadata service gives it.
+/// The machine's managed identity, from its metadata service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::providers) struct ManagedIdentity {
     /// `http://169.254.169.254`.
     pub url: String,
-    /// Which one, where the machine has several.
+    /// Client id of the identity, if the machine has several.
     pub client_id: Option<String>,
-    /// For what, without `/.default`.
+    /// The resource that tokens are for, without `/.default`.
     pub resource: String,
 }
 
@@ -65,7 +65,7 @@ impl ManagedIdentity {
     }
 }
 
-/// The field of a Foundry key: Claude's API there takes Anthropic's.
+/// The field that carries a Foundry key: Claude's API uses Anthropic's field.
 pub(super) fn foundry_field(key: &Secret, path: &str) -> ProviderField {
     if path.split('/').any(|segment| segment == "anthropic") {
         field("x-api-key", key.reveal().to_owned())

@@ -1,17 +1,17 @@
-//! Dates of the wire: from and to seconds since the Unix epoch, in the Gregorian calendar, UTC.
+//! Wire formats of dates: to and from seconds since the Unix epoch, Gregorian calendar, UTC.
 
 use std::time::Duration;
 
 const DAY_SECONDS: u64 = 86_400;
 
-/// Days from the first of March of year 0 to the Unix epoch.
+/// Days from March 1 of year 0 to the Unix epoch.
 const EPOCH_DAYS: u64 = 719_468;
 
 /// Days of 400 years.
 const ERA_DAYS: u64 = 146_097;
 
-/// `2026-01-31T12:00:00Z`, with a fraction of the second or without, as time since the Unix epoch.
-/// `None` for anything else, and for what was before the epoch.
+/// Parses `2026-01-31T12:00:00Z`, with or without a fraction of a second. `None` for any other text
+/// and for times before the epoch.
 pub(super) fn parse_rfc3339(text: &str) -> Option<Duration> {
     let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
     let time = time.split_once('.').map_or(time, |(whole, _)| whole);
@@ -26,7 +26,7 @@ pub(super) fn parse_rfc3339(text: &str) -> Option<Duration> {
     if !legal {
         return None;
     }
-    // Years begin in March, so that the day that comes and goes is the last one.
+    // Years begin in March, so that the leap day is the last day.
     let shifted = if month > 2 { month - 3 } else { month + 9 };
     let year = if month > 2 { year } else { year - 1 };
     let (era, year) = (year / 400, year % 400);

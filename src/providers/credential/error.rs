@@ -1,47 +1,47 @@
 //! Why a request cannot be authenticated.
 
-/// Why a call cannot carry its credential, or a token could not be obtained.
+/// Why a request cannot carry its credential, or a token could not be obtained.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialError {
     /// There is no token, or it has expired.
     #[error("there is no valid token")]
     NoToken,
-    /// A signature covers the body, which is not known yet.
+    /// A signature covers the body, which is not complete yet.
     #[error("the body is streamed, and its signature needs the whole of it")]
     Streamed,
-    /// What is to be signed cannot be, as with a key that is too short.
+    /// The request cannot be signed, for example because the key is too short.
     #[error("the call cannot be signed")]
     Unsignable,
-    /// The service that gives tokens said no.
+    /// The token service refused.
     #[error("{service} answered {status}{}", in_brackets(.code))]
     Refused {
-        /// Who.
+        /// Name of the service.
         service: &'static str,
         /// The HTTP status.
         status: u16,
-        /// The service's own word for it, of letters, digits, `_`, `-` and `.`; may be empty.
+        /// The service's error code, of letters, digits, `_`, `-` and `.`; may be empty.
         code: String,
     },
-    /// Its answer holds no token.
+    /// The response contains no token.
     #[error("{service} sent an answer without a usable token")]
     Malformed {
-        /// Who.
+        /// Name of the service.
         service: &'static str,
     },
-    /// It did not answer.
+    /// The service did not respond.
     #[error("{service} cannot be reached: {reason}")]
     Unreachable {
-        /// Who.
+        /// Name of the service.
         service: &'static str,
-        /// In words, without addresses.
+        /// Reason, without addresses.
         reason: String,
     },
-    /// A file that the credential is in.
+    /// The file with the credential cannot be read.
     #[error("cannot read the file {path}: {reason}")]
     File {
-        /// As it was set.
+        /// Path as configured.
         path: String,
-        /// What the system says.
+        /// The system's error message.
         reason: String,
     },
 }
@@ -50,7 +50,7 @@ fn in_brackets(code: &str) -> String {
     if code.is_empty() { String::new() } else { format!(" ({code})") }
 }
 
-/// A service's word for an error, if it is one word that can be shown.
+/// A service's error code, if it is one word that is safe to show.
 pub(super) fn code_word(text: &str) -> String {
     const CHARS_MAX: usize = 64;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);

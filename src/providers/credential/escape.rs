@@ -1,15 +1,15 @@
-//! Percent-encoding of texts that come from people and clients (RFC 3986, section 2).
+//! Percent-encoding of text from operators and clients (RFC 3986, section 2).
 
 /// The text with every byte escaped that is not a letter, a digit or one of `-._~`.
 pub(in crate::providers) fn escape(text: &str) -> String {
     escape_but(text, b"")
 }
 
-/// The text as one segment of a path: what it says is kept, and it cannot end or leave the segment.
-/// `@` stays, as vendors write it in names of models.
+/// The text as one path segment: its meaning is kept, and it cannot end or leave the segment. `@`
+/// is not escaped, since vendors use it in model names.
 pub(in crate::providers) fn escape_segment(text: &str) -> String {
     match text {
-        // An escaped dot is still a dot to whoever resolves paths; one escaped twice names nothing.
+        // Path resolvers treat an escaped dot as a dot. A dot escaped twice has no meaning to them.
         "." => "%252E".to_owned(),
         ".." => "%252E%252E".to_owned(),
         _ => escape_but(text, b"@"),

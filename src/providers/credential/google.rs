@@ -1,6 +1,6 @@
 //! Google: tokens for a service account or a user's own credential, or from the metadata server.
 //!
-//! A service account signs a statement of who it is (a JWT, RFC 7523) and gets a token for it.
+//! A service account signs a JWT (RFC 7523) and exchanges it for a token.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,10 +11,10 @@ use crate::base::Secret;
 
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 
-/// How long a statement holds, in seconds; the longest that Google takes.
+/// Lifetime of the JWT, in seconds; the longest that Google accepts.
 const STATEMENT_SECONDS: u64 = 3_600;
 
-/// Where Google's tokens come from.
+/// The source of Google tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::providers) enum GoogleSource {
     Key(Box<GoogleKey>),
@@ -33,7 +33,7 @@ impl GoogleSource {
     }
 }
 
-/// What a credential file of Google says.
+/// The content of a Google credential file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::providers) enum GoogleKey {
     ServiceAccount {
@@ -43,7 +43,7 @@ pub(in crate::providers) enum GoogleKey {
         token_uri: String,
         project: Option<String>,
     },
-    /// Of a person, as `gcloud auth application-default login` leaves it.
+    /// Credential of a user, as `gcloud auth application-default login` writes it.
     User {
         client_id: String,
         client_secret: Secret,
@@ -70,9 +70,9 @@ struct CredentialFile {
 }
 
 impl GoogleKey {
-    /// Reads a credential file; else says in words what is wrong with it.
+    /// Parses a credential file; the error is a message.
     pub(in crate::providers) fn parse(json: &str) -> Result<Self, String> {
-        // The error of the parser would show a piece of the text.
+        // The parser's error would quote the text.
         let written: CredentialFile = serde_json::from_str(json)
             .map_err(|_| "expected the JSON of a Google credential file".to_owned())?;
         let token_uri =
@@ -102,14 +102,14 @@ impl GoogleKey {
         }
     }
 
-    /// Where the token is fetched.
+    /// The token endpoint.
     pub(in crate::providers) fn token_uri(&self) -> &str {
         match self {
             Self::ServiceAccount { token_uri, .. } | Self::User { token_uri, .. } => token_uri,
         }
     }
 
-    /// The project that the file names.
+    /// The project in the file.
     pub(in crate::providers) fn project(&self) -> Option<&str> {
         match self {
             Self::ServiceAccount { project, .. } | Self::User { project, .. } => project.as_deref(),
@@ -140,7 +140,7 @@ impl GoogleKey {
         request_token(transport, &request)
     }
 
-    /// The signed statement of a service account at `now`, in seconds.
+    /// The signed JWT of a service account at `now`, in seconds.
     fn statement(&self, now: u64) -> Result<Secret, CredentialError> {
         let Self::ServiceAccount { email, key_id, key, token_uri, .. } = self else {
             return Err(CredentialError::Unsignable);
@@ -168,7 +168,7 @@ fn encoded(json: &serde_json::Value) -> String {
     URL_SAFE_NO_PAD.encode(json.to_string())
 }
 
-/// The metadata server of a machine at Google.
+/// The metadata server of a Google Cloud machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::providers) struct MetadataServer {
     /// `http://metadata.google.internal`.

@@ -1,4 +1,4 @@
-//! Tokens by OAuth 2.0 (RFC 6749): the answer that Entra, Google, IBM and their machines give alike.
+//! Tokens by OAuth 2.0 (RFC 6749): the response format of Entra, Google, IBM and metadata services.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use super::escape::form;
 use super::{CredentialError, Token, TokenRequest, TokenResponse, TokenTransport};
 use crate::base::Secret;
 
-/// Longest life that is believed; beyond it a token is fetched anew all the same.
+/// Longest lifetime that is accepted; the token is renewed by then in any case.
 const LIFE_MAX: u64 = 24 * 60 * 60;
 
-/// A whole number, or one in quotes, as Azure's machines write it.
+/// An integer, or one in quotes, as Azure's metadata service writes it.
 #[derive(serde::Deserialize)]
 #[serde(untagged)]
 enum Seconds {
@@ -40,12 +40,12 @@ struct TokenGrant {
 struct GrantError {
     #[serde(default)]
     error: String,
-    /// IBM's word for it.
+    /// IBM's name for it.
     #[serde(default, rename = "errorCode")]
     error_code: String,
 }
 
-/// A `POST` of a form.
+/// A form `POST`.
 pub(super) fn post_form(
     service: &'static str,
     url: String,
@@ -63,7 +63,7 @@ pub(super) fn post_form(
     }
 }
 
-/// Makes the call and reads the token out of its answer.
+/// Makes the call and parses the token in the response.
 pub(super) fn request_token(
     transport: &mut dyn TokenTransport,
     request: &TokenRequest,
@@ -72,7 +72,7 @@ pub(super) fn request_token(
     read(request.service, &answer, transport.now())
 }
 
-/// Reads an answer that came at `now`.
+/// Parses a response received at `now`.
 fn read(
     service: &'static str,
     answer: &TokenResponse,

@@ -1,4 +1,4 @@
-//! IBM Cloud: an API key is exchanged for a token of an hour.
+//! IBM Cloud: exchanges an API key for a token valid for one hour.
 
 use super::grant::{post_form, request_token};
 use super::{CredentialError, Token, TokenTransport};

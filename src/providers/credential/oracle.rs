@@ -1,7 +1,7 @@
-//! Oracle's cloud: requests signed by the API key of a user (HTTP signatures, `rsa-sha256`).
+//! Oracle Cloud: requests signed with a user's API key (HTTP signatures, `rsa-sha256`).
 //!
-//! The signature covers the request line, host, date and, where there is a body, its length, type
-//! and SHA-256.
+//! The signature covers the request line, host and date, and for a request with a body its length,
+//! type and SHA-256.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
@@ -12,12 +12,12 @@ use super::request::field;
 use super::{CredentialError, Payload, RsaKey, UnsignedRequest};
 use crate::providers::ProviderField;
 
-/// The API key of a user in a tenancy.
+/// The API signing key of a user in a tenancy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::providers) struct OracleSigner {
     pub tenancy: String,
     pub user: String,
-    /// Of the public key, as the console shows it.
+    /// Fingerprint of the public key, as the console shows it.
     pub fingerprint: String,
     pub key: RsaKey,
 }

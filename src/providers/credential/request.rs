@@ -5,31 +5,31 @@ use std::time::Duration;
 use crate::base::Secret;
 use crate::providers::ProviderField;
 
-/// A request as it will go upstream, before it is signed.
+/// A request as it will be sent, before it is signed.
 #[derive(Clone, Copy, Debug)]
 pub struct UnsignedRequest<'a> {
-    /// In capitals.
+    /// Upper case.
     pub method: &'a str,
-    /// As in the `Host` field.
+    /// Value of the `Host` field.
     pub authority: &'a str,
-    /// As on the request line, without the query.
+    /// Path of the request target, without the query.
     pub path: &'a str,
-    /// What follows the question mark.
+    /// The query, without `?`.
     pub query: Option<&'a str>,
-    /// The field of that name, if the call has one.
+    /// The field of that name, if the request has it.
     pub content_type: Option<&'a str>,
-    /// What follows the head.
+    /// The body.
     pub body: Payload<'a>,
-    /// The wall clock.
+    /// Wall clock time of the request.
     pub now: Duration,
 }
 
-/// The body of a call.
+/// The body of a request to sign.
 #[derive(Clone, Copy, Debug)]
 pub enum Payload<'a> {
-    /// All of it; empty for a call without one.
+    /// The whole body; empty for a request without one.
     Whole(&'a [u8]),
-    /// Not known yet when the head is sent.
+    /// Not complete yet when the head is sent.
     Streamed,
 }
 

@@ -1,4 +1,4 @@
-//! RSA keys out of PEM files, and what they sign: PKCS #1 v1.5 with SHA-256.
+//! RSA keys from PEM files, and signatures: PKCS #1 v1.5 with SHA-256.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use super::CredentialError;
 use crate::base::Secret;
 
-/// A private key that can sign. A signature with 2048 bits takes about half a millisecond.
+/// A private signing key. A signature with 2048 bits takes about half a millisecond.
 #[derive(Clone)]
 pub(in crate::providers) struct RsaKey {
     pem: Secret,
@@ -20,8 +20,8 @@ pub(in crate::providers) struct RsaKey {
 }
 
 impl RsaKey {
-    /// Reads `BEGIN PRIVATE KEY` and `BEGIN RSA PRIVATE KEY`; `None` for any other text, encrypted
-    /// keys among them.
+    /// Parses `BEGIN PRIVATE KEY` and `BEGIN RSA PRIVATE KEY`; `None` for any other text, including
+    /// encrypted keys.
     pub(in crate::providers) fn parse(pem: &str) -> Option<Self> {
         let pair = match PrivateKeyDer::from_pem_slice(pem.as_bytes()).ok()? {
             PrivateKeyDer::Pkcs8(der) => KeyPair::from_pkcs8(der.secret_pkcs8_der()).ok()?,

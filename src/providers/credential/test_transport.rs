@@ -1,4 +1,4 @@
-//! What the tests of credentials use: a scripted transport, a call, a key made anew.
+//! Test support for credentials: a scripted transport, a request, a generated key.
 
 use std::collections::VecDeque;
 use std::sync::LazyLock;
@@ -13,7 +13,7 @@ use super::{
     CredentialError, Payload, TokenRequest, TokenResponse, TokenTransport, UnsignedRequest,
 };
 
-/// An RSA key of this run.
+/// An RSA key, generated once per run.
 pub(in crate::providers) fn rsa_pem() -> &'static str {
     static PEM: LazyLock<String> = LazyLock::new(|| {
         let pair = KeyPair::generate(KeySize::Rsa2048).expect("randomness");
@@ -24,7 +24,7 @@ pub(in crate::providers) fn rsa_pem() -> &'static str {
     &PEM
 }
 
-/// A call without a body.
+/// A request without a body.
 pub(super) fn call(path: &str, now: Duration) -> UnsignedRequest<'_> {
     UnsignedRequest {
         method: "GET",
@@ -37,7 +37,7 @@ pub(super) fn call(path: &str, now: Duration) -> UnsignedRequest<'_> {
     }
 }
 
-/// Gives the responses of a script and keeps the requests.
+/// Returns the responses of a script and keeps the requests.
 pub(super) struct ScriptedTransport {
     pub now: Duration,
     pub answers: VecDeque<(u16, String)>,

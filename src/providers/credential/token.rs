@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::aws_keys::AwsKeys;
 use crate::base::{Secret, is_field_value};
 
-/// A credential that lives for a while.
+/// A temporary credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
     pub(in crate::providers) value: TokenValue,
@@ -15,14 +15,14 @@ pub struct Token {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::providers) enum TokenValue {
-    /// Travels in `authorization`.
+    /// Sent in `authorization`.
     Bearer(Secret),
-    /// Signs.
+    /// Signs requests.
     Aws(AwsKeys),
 }
 
 impl Token {
-    /// A token that travels as it is; none if no header may hold it.
+    /// A bearer token; `None` if it is not a legal header value.
     #[must_use]
     pub fn bearer(text: &str, expires_at: Duration) -> Option<Self> {
         let legal = !text.is_empty() && is_field_value(text);

@@ -1,4 +1,4 @@
-//! Where tokens come from.
+//! Token sources.
 
 use super::aws::AwsSource;
 use super::azure::{Entra, ManagedIdentity};
@@ -8,19 +8,19 @@ use super::ibm::IbmKey;
 use super::token::Token;
 use super::transport::TokenTransport;
 
-/// Where tokens come from.
+/// A source of tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenSource {
-    /// AWS: a role, the machine, or both.
+    /// AWS: a role, the machine's keys, or both.
     #[allow(private_interfaces, reason = "made by settings only")]
     Aws(AwsSource),
-    /// Azure: an application of Entra.
+    /// Azure: an Entra application.
     #[allow(private_interfaces, reason = "made by settings only")]
     Entra(Entra),
-    /// Azure: the identity of the machine.
+    /// Azure: a managed identity.
     #[allow(private_interfaces, reason = "made by settings only")]
     Managed(ManagedIdentity),
-    /// Google: a key file or the machine.
+    /// Google: a credential file or the metadata server.
     #[allow(private_interfaces, reason = "made by settings only")]
     Google(GoogleSource),
     /// IBM: an API key.
@@ -29,7 +29,7 @@ pub enum TokenSource {
 }
 
 impl TokenSource {
-    /// Obtains a token. Takes as many calls as the source needs, one behind the other.
+    /// Obtains a token. Makes as many calls as the source needs, one after another.
     ///
     /// # Errors
     /// See [`CredentialError`].
@@ -44,11 +44,11 @@ impl TokenSource {
     }
 }
 
-/// A change of the token of a provider, as the shards receive it.
+/// A token update for one provider, sent to the shards.
 #[derive(Clone, Debug)]
 pub enum TokenUpdate {
-    /// A new one.
+    /// A new token.
     Token(std::sync::Arc<Token>),
-    /// None could be obtained; the old one, if there is one, serves until it expires.
+    /// The fetch failed; the current token, if any, is used until it expires.
     Failed,
 }

@@ -1,18 +1,18 @@
-//! The calls that fetch tokens, and who makes them.
+//! The calls that fetch tokens, and the trait that makes them.
 
 use std::time::Duration;
 
 use super::error::CredentialError;
 use crate::base::Secret;
 
-/// A request to a service that gives tokens.
+/// A request to a token service.
 #[derive(Clone, Debug)]
 pub struct TokenRequest {
-    /// The service, as messages name it.
+    /// Name of the service, for messages.
     pub service: &'static str,
     /// `GET`, `PUT` or `POST`.
     pub method: &'static str,
-    /// Whole URL.
+    /// The full URL.
     pub url: String,
     /// Lower-case names and values.
     pub fields: Vec<(&'static str, Secret)>,
@@ -20,24 +20,24 @@ pub struct TokenRequest {
     pub body: Secret,
 }
 
-/// What such a service answered.
+/// The response of a token service.
 #[derive(Clone)]
 pub struct TokenResponse {
     /// The HTTP status.
     pub status: u16,
-    /// Bounded by the caller; may hold a secret.
+    /// Bounded by the transport; may contain a secret.
     pub body: Vec<u8>,
 }
 
-/// Makes the calls that fetch tokens, and reads the files that hold credentials.
+/// Makes the calls that fetch tokens, and reads credential files.
 pub trait TokenTransport {
-    /// The wall clock.
+    /// Wall clock time.
     fn now(&self) -> Duration;
 
     /// Makes one call; redirects are not followed.
     ///
     /// # Errors
-    /// [`CredentialError::Unreachable`] where no whole answer came.
+    /// [`CredentialError::Unreachable`] if no complete response arrived.
     fn call(&mut self, request: &TokenRequest) -> Result<TokenResponse, CredentialError>;
 
     /// The text of a file.

@@ -1,4 +1,4 @@
-//! Tables of providers as written, and what becomes of them.
+//! Tables of providers as written, and the result of their check.
 
 use super::super::credential::rsa_pem;
 use super::super::{PathParts, TokenSource};
@@ -123,7 +123,7 @@ fn defaults_and_files() {
     assert!(echo.is_some_and(|echo| echo.models == ["echo"]));
 }
 
-/// What a good provider with `preset` and a credential is reached at.
+/// Address of a valid provider with `preset` and a credential.
 fn reached(written: &Value) -> (String, String) {
     let (provider, diagnostics) = check(written.clone());
     assert_eq!(diagnostics, Vec::<String>::new(), "{written}");
