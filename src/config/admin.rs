@@ -1,11 +1,11 @@
-//! `[admin]`: who may be served by the admin listener, as written and as checked.
+//! `[admin]`: who may use the admin listener, as written and as checked.
 
 use crate::base::{Diagnostics, member_path};
 
 /// The admin listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Admin {
-    /// Names that a `host` field may have besides IP addresses and `localhost`; lower case.
+    /// Allowed `host` names besides IP addresses and `localhost`; lower case.
     pub hosts: Vec<String>,
 }
 
@@ -13,14 +13,14 @@ pub struct Admin {
 #[derive(Debug, Default, serde::Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct AdminSettings {
-    /// Names under which the admin API is called, without port. An IP address and `localhost` always
-    /// pass, any other name is refused with 421: a page in a browser could otherwise reach the API by a
-    /// name that it points to this machine. `/healthz`, `/readyz` and `/metrics` answer under any name.
+    /// Host names under which the admin API is called, without port. IP addresses and `localhost`
+    /// are always allowed; any other name is rejected with 421, since a web page could otherwise
+    /// reach the API by DNS rebinding. `/healthz`, `/readyz` and `/metrics` respond under any name.
     hosts: Vec<String>,
 }
 
 impl AdminSettings {
-    /// What is meant, without the names that are none.
+    /// The checked settings, without invalid names.
     pub(super) fn check(self, path: &str, diagnostics: &mut Diagnostics) -> Admin {
         let path = member_path(path, "hosts");
         for (index, text) in self.hosts.iter().enumerate().filter(|(_, text)| !is_host_name(text)) {

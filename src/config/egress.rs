@@ -1,35 +1,36 @@
-//! `[egress]`: where the gateway goes for a request besides providers, as written and as checked.
+//! `[egress]`: connections that the gateway makes for a request other than to providers, as written
+//! and as checked.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::base::{Diagnostics, member_path};
 
-/// Where the gateway may go for a request besides providers.
+/// Connections that the gateway makes for a request other than to providers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Egress {
-    /// Pictures at `https` addresses are fetched for providers that take bytes only.
+    /// Images at `https` URLs are fetched for providers that accept image bytes only.
     pub fetch_pictures: bool,
-    /// Places that may be reached besides public addresses.
+    /// Hosts that may be reached in addition to public addresses.
     allowed: Vec<AllowedHost>,
 }
 
-/// Where the gateway may go for a request besides providers.
+/// Connections that the gateway makes for a request other than to providers.
 #[derive(Debug, Default, serde::Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct EgressSettings {
-    /// Fetch pictures that a request names by an `https` address, for providers that take bytes
-    /// only (Amazon Bedrock; Gemini where the media type is unknown). Off, such a request is
-    /// refused with 400. A client then makes the gateway connect to hosts of its choice: to public
-    /// addresses, and to those of `allow_hosts`. Redirects are not followed, a picture has at most
-    /// 8 MiB, and all of a request together 15 seconds.
+    /// Fetch images that a request references by `https` URL, for providers that accept image bytes
+    /// only (Amazon Bedrock; Gemini if the media type is unknown). If off, such a request is
+    /// rejected with 400. If on, clients make the gateway connect to hosts of their choice: to
+    /// public addresses, and to those in `allow_hosts`. Redirects are not followed. Limits: 8 MiB
+    /// per image, 15 seconds for all images of a request.
     fetch_pictures: bool,
-    /// Hosts that may be reached besides public addresses: a name, `name:port`, `*.suffix`, an IP
-    /// address, or a network such as `10.1.0.0/16`. A name in this list may have any address.
+    /// Hosts that may be reached in addition to public addresses: a name, `name:port`, `*.suffix`,
+    /// an IP address, or a network such as `10.1.0.0/16`. A listed name may resolve to any address.
     allow_hosts: Vec<String>,
 }
 
 impl EgressSettings {
-    /// What is meant, without the entries that are none.
+    /// The checked settings, without invalid entries.
     pub(super) fn check(self, path: &str, diagnostics: &mut Diagnostics) -> Egress {
         let path = member_path(path, "allow_hosts");
         let mut allowed = Vec::with_capacity(self.allow_hosts.len());
@@ -50,7 +51,7 @@ impl EgressSettings {
 }
 
 impl Egress {
-    /// True if a connection may be made to `address`, which `host` stands for.
+    /// True if a connection to `address`, resolved from `host`, is allowed.
     #[must_use]
     pub fn allows(&self, host: &str, port: u16, address: IpAddr) -> bool {
         is_public(address) || self.allowed.iter().any(|entry| entry.holds(host, port, address))
@@ -64,7 +65,7 @@ enum AllowedHost {
         name: String,
         port: Option<u16>,
     },
-    /// Any name that ends so, its dot included.
+    /// Any name with this suffix, which includes the leading dot.
     Suffix {
         suffix: String,
         port: Option<u16>,
@@ -120,7 +121,7 @@ fn width(address: IpAddr) -> u8 {
     if address.is_ipv4() { 32 } else { 128 }
 }
 
-/// True if the first `bits` of two addresses of one family agree.
+/// True if the first `bits` bits of two addresses of one family are equal.
 fn is_within(address: IpAddr, network: IpAddr, bits: u8) -> bool {
     match (address, network) {
         (IpAddr::V4(one), IpAddr::V4(other)) => {
@@ -135,8 +136,8 @@ fn is_within(address: IpAddr, network: IpAddr, bits: u8) -> bool {
     }
 }
 
-/// True for an address that anybody on the Internet can reach (IANA's registries of special-purpose
-/// addresses), but for Azure's service for its machines, which has one of them.
+/// True for a globally reachable address (IANA's special-purpose address registries), except for
+/// Azure's platform address, which is in a public range.
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -171,14 +172,14 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     let [.., a, b, c, d] = bytes;
     let last = Ipv4Addr::new(a, b, c, d);
     match address.segments() {
-        // IPv4 in other clothes: mapped, translated (RFC 6052), and 6to4.
+        // IPv4 embedded in IPv6: mapped, translated (RFC 6052), and 6to4.
         [0, 0, 0, 0, 0, 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => is_public_v4(last),
         [0x2002, high, low, ..] => {
             let [a, b] = high.to_be_bytes();
             let [c, d] = low.to_be_bytes();
             is_public_v4(Ipv4Addr::new(a, b, c, d))
         }
-        // Protocols of the IETF, among them Teredo, and addresses for documents.
+        // IETF protocol assignments, including Teredo, and documentation addresses.
         [0x2001, second, ..] if second < 0x200 || second == 0xdb8 => false,
         [0x3fff, second, ..] if second < 0x1000 => false,
         [first, ..] => (0x2000..0x4000).contains(&first),

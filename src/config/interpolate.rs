@@ -1,23 +1,23 @@
-//! `${NAME}` and `${file:PATH}` in the texts of the settings file.
+//! Interpolation of `${NAME}` and `${file:PATH}` in the settings file.
 //!
-//! Works on the parsed tree, so that a value can never change the file's structure. `$${` stands
-//! for `${`; what was put in is not searched again. Paths with a value from outside are marked, so
-//! that no message repeats it.
+//! Works on the parsed tree, so a value can never change the file's structure. `$${` is an escape
+//! for `${`; interpolated values are not searched again. Their paths are marked, so that no message
+//! quotes them.
 
 use serde_json::{Map, Value};
 
 use crate::base::{Diagnostics, did_you_mean, member_path};
 
-/// Where references lead.
+/// Source of the referenced values.
 pub(super) struct Sources<'a> {
     /// The value of a variable, if it is set.
     pub(super) environment: &'a dyn Fn(&str) -> Option<String>,
-    /// The text of a file, or words that say why there is none.
+    /// The content of a file; the error is a message.
     pub(super) read_file: &'a dyn Fn(&str) -> Result<String, String>,
 }
 
 impl Sources<'_> {
-    /// The value with all its references replaced; what has a problem is left out.
+    /// The value with all references replaced; invalid parts are left out.
     pub(super) fn resolve(
         &self,
         value: toml::Value,
@@ -83,7 +83,7 @@ impl Sources<'_> {
 
     fn look_up(&self, name: &str, path: &str, diagnostics: &mut Diagnostics) -> Option<String> {
         if let Some(file) = name.strip_prefix("file:") {
-            // Editors and `kubectl` end a file with a line end, which belongs to no secret.
+            // Editors and `kubectl` end a file with a line feed, which is not part of the secret.
             let text = (self.read_file)(file).map_err(|reason| diagnostics.add(path, reason, ""));
             return text.ok().map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
         }

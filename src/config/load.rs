@@ -1,6 +1,7 @@
-//! From a settings file to [`Settings`]: reading, TOML, references, and what is told when it fails.
+//! Loads [`Settings`] from a file: reading, TOML, references, and error messages.
 //!
-//! Relative paths in the file start at its directory. Files are read whole and have a bound.
+//! Relative paths are resolved against the file's directory. Files are read whole, up to a size
+//! limit.
 
 use std::path::{Path, PathBuf};
 
@@ -12,10 +13,10 @@ use super::overrides::Overrides;
 use super::sections::Sections;
 use crate::base::{Diagnostic, Diagnostics, open_to_read};
 
-/// Longest settings file, and longest file that it names, in bytes.
+/// Longest settings file, and longest file that it references, in bytes.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// Why there are no settings. No text holds a secret or a line of the file.
+/// Why settings cannot be loaded. No message contains a secret or a line of the file.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The settings file cannot be read.
@@ -23,31 +24,31 @@ pub enum LoadError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error message.
         reason: String,
     },
-    /// The file is no TOML.
+    /// The file is not valid TOML.
     #[error("{}:{line}:{column}: {message}", .path.display())]
     Syntax {
         /// The file.
         path: PathBuf,
-        /// Counted from 1.
+        /// From 1.
         line: usize,
-        /// In characters, counted from 1.
+        /// In characters, from 1.
         column: usize,
         /// What was expected.
         message: String,
     },
-    /// The settings have problems, one per line.
+    /// The settings have diagnostics, one per line.
     #[error("{}", in_lines(.0))]
     Refused(Vec<Diagnostic>),
 }
 
 impl Settings {
-    /// Reads and checks a settings file; without one, the defaults and the environment decide.
+    /// Reads and checks a settings file; without one, defaults and the environment apply.
     ///
     /// # Errors
-    /// When the file cannot be read, is no TOML, or has problems; all of them are told.
+    /// If the file cannot be read, is not valid TOML, or has diagnostics; all of them are reported.
     pub fn load(
         file: Option<&Path>,
         environment: &dyn Fn(&str) -> Option<String>,
@@ -55,7 +56,7 @@ impl Settings {
         Self::load_with(file, &Overrides::default(), environment)
     }
 
-    /// As [`Settings::load`], with what the command line says instead of the file.
+    /// As [`Settings::load`], with overrides from the command line.
     ///
     /// # Errors
     /// As [`Settings::load`].
@@ -96,7 +97,7 @@ impl Settings {
         overrides: &Overrides,
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, LoadError> {
-        // A byte order mark is how some editors begin a file; TOML 1.0 does not know it.
+        // Some editors begin a file with a byte order mark, which TOML 1.0 does not allow.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let table: toml::Table = text.parse().map_err(|error| syntax_error(text, file, &error))?;
         let directory = file.parent().unwrap_or(Path::new(""));
@@ -127,7 +128,7 @@ fn read_bounded(path: &Path) -> Result<String, String> {
     use std::io::Read;
     let file = open_to_read(path).map_err(|error| error.to_string())?;
     let mut text = String::new();
-    // One byte more than allowed tells a file that is too long from one that just fits.
+    // Reads one byte more than allowed, to detect a file that is too long.
     let read = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text);
     match read.map_err(|error| error.to_string())? as u64 {
         length if length > FILE_BYTES_MAX => {
@@ -161,7 +162,7 @@ mod tests {
     use crate::providers::{Origin, PRESETS};
     use std::time::Duration;
 
-    /// A secret that no message may hold; every variable that ends in `_KEY` has it.
+    /// A secret that no message may contain; every variable that ends in `_KEY` has it.
     const CANARY: &str = "canary-7f3a";
 
     fn environment(name: &str) -> Option<String> {
@@ -189,7 +190,7 @@ mod tests {
         }
     }
 
-    /// Each file with the paths of its problems, in the order of finding.
+    /// Each file with the paths of its diagnostics, in the order of finding.
     const BAD: [(&str, &[&str]); 70] = [
         (
             "[admin]\nhosts = ['a.b', 'http://a', 'a:1', '*.c', '']\nhost = 'a'",

@@ -1,17 +1,17 @@
-//! `[log]`: where the line per request goes, as written and as checked.
+//! `[log]`: the destination of the request log, as written and as checked.
 
 use std::path::PathBuf;
 
 use crate::base::{Diagnostics, member_path};
 
-/// Where one JSON line per request goes.
+/// The destination of the request log, one JSON line per request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestLog {
-    /// Nowhere.
+    /// No log.
     Off,
-    /// To standard output.
+    /// Standard output.
     Stdout,
-    /// To the end of this file.
+    /// A file, appended to.
     File(PathBuf),
 }
 
@@ -19,8 +19,8 @@ pub enum RequestLog {
 #[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct LogSettings {
-    /// One JSON line per request: `off`, `stdout`, or the path of a file that is appended to. A
-    /// path starts at the directory of the settings file. The line holds no prompt and no answer.
+    /// Request log, one JSON line per request: `off`, `stdout`, or the path of a file to append to.
+    /// Relative to the directory of the settings file. Prompts and responses are not logged.
     requests: String,
 }
 
@@ -31,7 +31,7 @@ impl Default for LogSettings {
 }
 
 impl LogSettings {
-    /// The log that is meant; a relative path starts at `directory`.
+    /// The checked settings; a relative path is resolved against `directory`.
     pub(super) fn check(
         self,
         path: &str,
@@ -46,7 +46,7 @@ impl LogSettings {
                 diagnostics.add(&path, "expected `off`, `stdout` or a path, got an empty text", "");
                 None
             }
-            // A lone word is far more often a guess than a file name.
+            // A single word is more likely a mistyped keyword than a file name.
             word if !word.contains(['/', '.']) => {
                 let path = member_path(path, "requests");
                 let quoted = diagnostics.quote(&path, word);

@@ -1,8 +1,8 @@
-//! The settings: the file that the user writes, read once, checked whole, then immutable.
+//! The settings: one file, read once, validated as a whole, then immutable.
 //!
-//! This part alone reads the environment. It reports every problem at once, each with its path
-//! and a hint, and never a secret. Each section's own type and rules live beside the code that
-//! the section steers; here are `[server]`, `[admin]`, `[egress]`, `[log]`, and what concerns several sections.
+//! Only this part reads the environment. All diagnostics are reported at once, each with its path
+//! and a hint, and never with a secret. The type and rules of a section live beside the code that
+//! it configures; `[server]`, `[admin]`, `[egress]`, `[log]` and checks across sections are here.
 
 mod admin;
 mod egress;
@@ -31,34 +31,34 @@ use crate::llm::Catalog;
 use crate::providers::Provider;
 use crate::routing::Route;
 
-/// All settings, checked; shared by all shards and never changed.
+/// All settings, validated; shared by all shards and never changed.
 #[derive(Debug)]
 pub struct Settings {
     /// The gateway itself.
     pub server: Server,
     /// The admin listener.
     pub admin: Admin,
-    /// Where the gateway may go besides providers.
+    /// Connections other than to providers.
     pub egress: Egress,
-    /// The line per request.
+    /// The request log.
     pub log: RequestLog,
     /// In the order of the file; never empty.
     pub providers: Vec<Arc<Provider>>,
-    /// What is known of models and their prices, with what the operator knows better.
+    /// Known models and their prices, with the operator's corrections.
     pub catalog: Catalog,
-    /// Bounds of the cache.
+    /// Cache limits.
     pub cache: CacheLimits,
-    /// How the semantic cache works.
+    /// Settings of the semantic cache.
     pub semantic_cache: SemanticLimits,
     /// Virtual keys.
     pub keys: KeyRing,
-    /// Routes by name; each names only providers that exist.
+    /// Routes by name; their providers exist.
     pub routes: HashMap<String, Arc<Route>>,
     by_name: HashMap<String, Arc<Provider>>,
 }
 
 impl Settings {
-    /// The provider of that name, given without `@`.
+    /// The provider of that name, without `@`.
     #[must_use]
     pub fn provider(&self, name: &str) -> Option<&Arc<Provider>> {
         self.by_name.get(name)

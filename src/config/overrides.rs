@@ -1,14 +1,14 @@
-//! Settings that the command line sets.
+//! Settings from the command line.
 
 use std::net::SocketAddr;
 
-/// What the command line says instead of the file.
+/// Command line options that override the file.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Overrides {
-    /// Instead of `server.listen`.
+    /// Overrides `server.listen`.
     pub listen: Option<SocketAddr>,
-    /// Instead of `server.admin_listen`.
+    /// Overrides `server.admin_listen`.
     pub admin_listen: Option<SocketAddr>,
-    /// Instead of `server.shards`.
+    /// Overrides `server.shards`.
     pub shards: Option<usize>,
 }

@@ -1,7 +1,7 @@
-//! The reference page and the example file, made from the types of the settings.
+//! Generates the reference page and the example file from the types of the settings.
 //!
-//! Both are committed under `docs/`; the tests below compare them, and write them anew when the
-//! variable `RINGGATE_BLESS` is set to 1.
+//! Both are committed under `docs/`; the tests below compare them, and rewrite them if
+//! `RINGGATE_BLESS` is 1.
 
 use std::fmt::Write;
 
@@ -20,7 +20,7 @@ use crate::routing::RouteSettings;
 
 /// One section of the file.
 struct Section {
-    /// Its header on the page.
+    /// Its heading on the page.
     title: &'static str,
     /// Its header in the example file.
     example: &'static str,
@@ -65,7 +65,7 @@ Ringgate reads one TOML file: `--config FILE`, else `./ringgate.toml` if it exis
 This page is made from the source; `RINGGATE_BLESS=1 cargo test reference` rewrites it.
 ";
 
-/// The page for people: a table for each section, then the presets.
+/// The reference page: a table for each section, then the presets.
 fn page() -> String {
     let mut out = INTRODUCTION.to_owned();
     for section in sections() {
@@ -106,7 +106,8 @@ fn page_section(out: &mut String, title: &str, path: &str, shape: &Schema) {
     }
 }
 
-/// A file with every setting: what an example is known for is set, the rest is commented out.
+/// The example file with every setting: those with an example value are set, the rest is commented
+/// out.
 fn example() -> String {
     let mut out = String::from(
         "# Every setting of Ringgate. What is commented out shows its default, or `…` where it has none.\n\
@@ -162,7 +163,7 @@ fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }
 
-/// A value as TOML on one line. A JSON text is a TOML basic string too.
+/// A value as TOML on one line. A JSON string is a valid TOML basic string.
 fn toml_text(value: &Value) -> String {
     match value {
         Value::Array(items) => {

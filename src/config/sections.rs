@@ -1,6 +1,7 @@
-//! The sections of the file, each read and checked alone, then against each other.
+//! The sections of the file: each is read and checked alone, then against the others.
 //!
-//! A section goes on without what is wrong in it, so that one run shows all problems.
+//! Invalid parts of a section are left out and checking continues, so that one run reports
+//! everything.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -40,20 +41,20 @@ const SECTIONS: [&str; 11] = [
 /// The two spellings of the section of models.
 const CATALOG_SECTIONS: [&str; 2] = ["catalog", "catalogue"];
 
-/// A file on its way to settings.
+/// A settings file being checked.
 pub(super) struct Sections<'a> {
-    /// The file with its references resolved; each section is taken out when it is read.
+    /// The file with references resolved; each section is removed when it is read.
     pub(super) written: Map<String, Value>,
-    /// Where relative paths start.
+    /// Base directory of relative paths.
     pub(super) directory: &'a Path,
     /// The environment and files.
     pub(super) sources: Sources<'a>,
-    /// What was found so far.
+    /// The diagnostics so far.
     pub(super) diagnostics: &'a mut Diagnostics,
 }
 
 impl<'a> Sections<'a> {
-    /// The settings; to be used only if there was no problem.
+    /// The settings; valid only if there is no diagnostic.
     pub(super) fn settings(mut self, overrides: &Overrides) -> Option<Settings> {
         self.refuse_unknown_sections();
         let server = self.server(overrides);
@@ -148,7 +149,7 @@ impl<'a> Sections<'a> {
         settings.check(self.directory, self.diagnostics)
     }
 
-    /// Gives a setting that is written under its old name the new one. Both at once are a problem.
+    /// Renames a setting from its old name to the new one. A diagnostic if both are given.
     fn accept_old_name(&mut self, written: &mut Value, section: &str, (old, new): (&str, &str)) {
         let Some(members) = written.as_object_mut() else { return };
         let Some(value) = members.remove(old) else { return };
@@ -160,7 +161,8 @@ impl<'a> Sections<'a> {
         }
     }
 
-    /// Names in a section as written, good or bad, so that a broken one counts as existing.
+    /// Names in a section as written, valid or not, so that an invalid one still counts as
+    /// existing.
     fn names(&self, section: &str) -> Vec<String> {
         let members = self.written.get(section).and_then(Value::as_object);
         members.into_iter().flat_map(Map::keys).cloned().collect()
@@ -203,7 +205,8 @@ impl<'a> Sections<'a> {
         ConfigSources { read_file, environment }
     }
 
-    /// What there is without a file: a provider per known variable, and the built-in `echo`.
+    /// Defaults without a file: one provider per known environment variable, and the built-in
+    /// `echo`.
     fn providers_of_environment(&mut self) -> Vec<Provider> {
         let sources = self.sources();
         let mut providers = Vec::new();
@@ -226,7 +229,7 @@ impl<'a> Sections<'a> {
         providers
     }
 
-    /// What the operator knows better of models, by provider or preset and by model.
+    /// The operator's corrections to the model catalog, by provider or preset and by model.
     fn catalog(&mut self, written_names: &[String], providers: &[Provider]) -> Catalog {
         let built_in = Catalog::default();
         let shape = Schema::of::<ModelSettings>();
@@ -298,7 +301,7 @@ impl<'a> Sections<'a> {
         routes
     }
 
-    /// Tells of a target whose provider or host cannot be.
+    /// Reports targets whose provider or host is not allowed.
     fn check_target(&mut self, target: &Target, written: &Value, path: &str, known: &[&str]) {
         let written = written_target(written, &target.path);
         let path = target.path.replacen("config", path, 1);
@@ -372,7 +375,7 @@ impl<'a> Sections<'a> {
     }
 }
 
-/// The target as it is written; `place` is as in `config.targets[0].targets[1]`.
+/// The target as written; `place` is its path, such as `config.targets[0].targets[1]`.
 fn written_target<'v>(route: &'v Value, place: &str) -> Option<&'v Value> {
     let mut steps = place.split('[').skip(1).map(|step| step.split(']').next()?.parse().ok());
     steps.try_fold(route, |value, index: Option<usize>| value.get("targets")?.get(index?))

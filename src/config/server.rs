@@ -1,6 +1,7 @@
 //! `[server]`: addresses, limits and timeouts of the gateway itself, as written and as checked.
 //!
-//! Limits named "per shard" are not shared: the process holds as many of each as it has shards.
+//! Limits named "per shard" apply to each shard separately, so the process may reach the limit
+//! times the number of shards.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,56 +12,56 @@ use crate::providers::BaseUrl;
 /// The gateway's own settings, as checked.
 #[derive(Clone, Debug)]
 pub struct Server {
-    /// Data plane.
+    /// Listener for clients.
     pub listen: SocketAddr,
-    /// Health, metrics, admin API.
+    /// Listener for health, metrics and the admin API.
     pub admin_listen: SocketAddr,
-    /// Bearer token of the admin API; absent only if `admin_listen` is loopback.
+    /// Bearer token of the admin API; `None` only if `admin_listen` is a loopback address.
     pub admin_token: Option<Secret>,
     /// Number of shards; 0: one per available core.
     pub shards: usize,
-    /// How long a shard spins before it sleeps; zero: not at all.
+    /// How long a shard busy-polls before it sleeps; zero: never.
     pub busy_poll: Duration,
     /// Longest JSON body of a request.
     pub body_bytes_max: usize,
-    /// Longest body that is passed through in pieces.
+    /// Longest streamed body.
     pub stream_body_bytes_max: u64,
-    /// Longest JSON answer that is kept whole.
+    /// Longest buffered JSON response.
     pub answer_bytes_max: usize,
-    /// How long requests may go on after a stop was asked for.
+    /// Time that in-flight requests get after a stop.
     pub drain_timeout: Duration,
-    /// Hosts that a custom-host header may name: lower case, with a port where one is given.
+    /// Hosts allowed in a custom-host header: lower case, with an optional port.
     pub custom_hosts: Vec<String>,
-    /// TLS towards clients.
+    /// TLS for clients.
     pub tls: Option<ServerTlsFiles>,
-    /// Limit for a whole request head.
+    /// Timeout of a whole request head.
     pub head_timeout: Duration,
-    /// Limit of an idle client connection.
+    /// Idle timeout of a client connection.
     pub keep_alive_timeout: Duration,
-    /// Slowest request body, averaged after a grace of 10 s.
+    /// Slowest request body, averaged after a grace period of 10 s.
     pub body_bytes_per_second_min: u64,
-    /// Limit of a write to a client without progress.
+    /// Timeout of a write to a client without progress.
     pub client_write_timeout: Duration,
     /// Client connections per shard.
     pub connections_max: usize,
-    /// Requests at a time per shard.
+    /// Concurrent requests per shard.
     pub in_flight_max: usize,
-    /// Memory of all kept bodies and answers per shard.
+    /// Memory for buffered bodies and responses per shard.
     pub buffered_bytes_max: usize,
     /// Idle connections to one provider per shard.
     pub pool_idle_max: usize,
-    /// Limit of an idle connection to a provider.
+    /// Idle timeout of a connection to a provider.
     pub pool_idle_timeout: Duration,
-    /// Limit of the age of a connection to a provider.
+    /// Maximum age of a connection to a provider.
     pub pool_age_max: Duration,
-    /// How long a looked-up address is used.
+    /// How long a resolved address is used.
     pub dns_ttl: Duration,
 }
 
-/// Certificate and key towards clients, read when the settings were loaded.
+/// Server certificate and key, read when the settings are loaded.
 #[derive(Clone, Debug)]
 pub struct ServerTlsFiles {
-    /// PEM text: the certificate, then its chain.
+    /// PEM text: the certificate and its chain.
     pub cert_pem: String,
     /// PEM text of the private key.
     pub key_pem: Secret,
@@ -70,87 +71,88 @@ pub struct ServerTlsFiles {
 #[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct ServerSettings {
-    /// Address and port for clients. `0.0.0.0:8080` or `[::]:8080` to be reached from elsewhere.
+    /// Address and port for clients. Use `0.0.0.0:8080` or `[::]:8080` to listen on all interfaces.
     listen: String,
-    /// Address and port for health, metrics, the admin API and the dashboard. Keep it away from
+    /// Address and port for health, metrics, the admin API and the dashboard. Do not expose it to
     /// clients.
     admin_listen: String,
-    /// Bearer token of the admin API, as a reference. Needed unless `admin_listen` is a loopback
+    /// Bearer token of the admin API, as a reference. Required unless `admin_listen` is a loopback
     /// address.
     admin_token: Option<Secret>,
     /// Threads that serve requests, each pinned to a core. 0: one per available core.
     #[schemars(range(min = 0, max = 1024))]
     shards: usize,
-    /// How long a shard spins for work before it sleeps, in microseconds. 0: not at all. A higher
-    /// value buys latency with a core's time. Needs io_uring.
+    /// How long a shard busy-polls before it sleeps, in microseconds. 0: never. A higher value
+    /// trades CPU time for latency. Needs io_uring.
     #[schemars(range(min = 0, max = 1_000_000))]
     busy_poll_us: u64,
-    /// Longest JSON body of a request, in bytes. Raise it for many or large images inside
-    /// messages.
+    /// Longest JSON body of a request, in bytes. Raise it for messages with many or large images.
     #[schemars(range(min = 1024, max = 1_073_741_824))]
     body_bytes_max: usize,
-    /// Longest body that is passed through in pieces (audio, files, batches), in bytes. It is
-    /// never kept whole.
+    /// Longest streamed request body (audio, files, batches), in bytes. Such a body is never
+    /// buffered whole.
     #[schemars(range(min = 1024, max = 1_099_511_627_776_u64))]
     stream_body_bytes_max: u64,
-    /// Longest answer that is kept whole to be translated, in bytes.
+    /// Longest response that is buffered for translation, in bytes.
     #[schemars(range(min = 1024, max = 1_073_741_824))]
     answer_bytes_max: usize,
     /// Time in-flight requests get to finish after SIGTERM, in milliseconds. 0 closes them
     /// immediately.
     #[schemars(range(min = 0, max = 86_400_000))]
     drain_timeout_ms: u64,
-    /// Hosts that a client may name in a custom-host header, as `host`, or `host:port` for another
-    /// port than that of the scheme. Empty: none. Each is a place to which a client can make the gateway send requests.
+    /// Hosts that clients may name in a custom-host header, as `host`, or `host:port` for a port
+    /// other than the default of the scheme. Empty: none. Clients can make the gateway send
+    /// requests to these hosts.
     custom_hosts: Vec<String>,
-    /// TLS towards clients. Left out: plain HTTP.
+    /// TLS for clients. Default: plain HTTP.
     tls: Option<ServerTlsSettings>,
-    /// Limit from the first byte of a request head to its last, in milliseconds.
+    /// Timeout from the first byte of a request head to its last, in milliseconds.
     #[schemars(range(min = 1, max = 600_000))]
     head_timeout_ms: u64,
-    /// How long an idle client connection stays open, in milliseconds. Keep it above the idle
-    /// limit of a load balancer in front.
+    /// Idle timeout of a client connection, in milliseconds. Keep it above the idle timeout of a
+    /// load balancer in front.
     #[schemars(range(min = 1, max = 86_400_000))]
     keep_alive_timeout_ms: u64,
-    /// Slowest request body that is waited for, in bytes per second, averaged after a grace of
+    /// Slowest request body that is accepted, in bytes per second, averaged after a grace period of
     /// 10 s. 0: any.
     #[schemars(range(min = 0, max = 1_073_741_824))]
     body_bytes_per_second_min: u64,
-    /// How long a client may take no byte of an answer before it is dropped, in milliseconds.
+    /// How long a client may accept no bytes of a response before its connection is closed, in
+    /// milliseconds.
     #[schemars(range(min = 1, max = 86_400_000))]
     client_write_timeout_ms: u64,
     /// Client connections per shard; further ones are closed at once and counted.
     #[schemars(range(min = 1, max = 1_000_000))]
     connections_max: usize,
-    /// Requests at a time per shard; further ones are answered with 503.
+    /// Concurrent requests per shard; further ones are rejected with 503.
     #[schemars(range(min = 1, max = 1_000_000))]
     in_flight_max: usize,
-    /// Memory of all bodies and answers that are kept at a time, per shard, in bytes. At least
-    /// `body_bytes_max` and `answer_bytes_max`.
+    /// Memory for buffered bodies and responses, per shard, in bytes. At least `body_bytes_max` and
+    /// `answer_bytes_max`.
     #[schemars(range(min = 1024, max = 1_099_511_627_776_u64))]
     buffered_bytes_max: usize,
-    /// Idle connections kept to one provider, per shard. 0: none is kept.
+    /// Idle connections kept per provider, per shard. 0: none.
     #[schemars(range(min = 0, max = 65_536))]
     pool_idle_max: usize,
     /// How long an idle connection to a provider is kept, in milliseconds. Keep it below the
-    /// provider's own limit.
+    /// provider's own idle timeout.
     #[schemars(range(min = 1, max = 86_400_000))]
     pool_idle_timeout_ms: u64,
-    /// Oldest connection to a provider that is used again, in milliseconds. Lower it if the
-    /// provider moves between addresses often.
+    /// Maximum age of a connection to a provider that is reused, in milliseconds. Lower it if the
+    /// provider's addresses change often.
     #[schemars(range(min = 1, max = 86_400_000))]
     pool_age_max_ms: u64,
-    /// How long a looked-up address of a provider is used, in milliseconds.
+    /// How long a resolved address of a provider is used, in milliseconds.
     #[schemars(range(min = 1, max = 86_400_000))]
     dns_ttl_ms: u64,
 }
 
-/// TLS towards clients.
+/// TLS for clients.
 #[derive(Debug, Default, serde::Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct ServerTlsSettings {
-    /// PEM file of the certificate, followed by its chain. The path starts at the directory of
-    /// the settings file.
+    /// PEM file of the certificate, followed by its chain. Relative to the directory of the
+    /// settings file.
     cert_file: Option<String>,
     /// PEM file of the private key.
     key_file: Option<String>,
@@ -187,7 +189,7 @@ impl Default for ServerSettings {
 }
 
 impl ServerSettings {
-    /// The server that is meant; `None` after a problem that leaves none.
+    /// The checked settings; `None` if a diagnostic makes them unusable.
     pub(super) fn check(
         self,
         path: &str,
@@ -298,7 +300,7 @@ fn check_listeners(
     diagnostics: &mut Diagnostics,
 ) {
     let any = listen.ip().is_unspecified() || admin.ip().is_unspecified();
-    // Port 0 asks the system for a free one, so two of them never meet.
+    // Port 0 selects a free port, so two of them never conflict.
     if listen.port() != 0 && listen.port() == admin.port() && (any || listen.ip() == admin.ip()) {
         let message = "expected another address or port than that of `listen`";
         diagnostics.add(&member_path(path, "admin_listen"), message, "as in `127.0.0.1:8081`");
