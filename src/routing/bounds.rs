@@ -1,5 +1,5 @@
-//! What a whole route must keep to, once its tree is known: the provider calls that it makes at a time, and
-//! the fields of a request that it looks at.
+//! Limits of a whole route, checked once its tree is known: concurrent provider calls, and request
+//! fields that it reads.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use super::route::{Group, Route};
 use super::strategy::Execution;
 use crate::base::{Diagnostics, member_path};
 
-/// Reports a tree that has too many calls under way at a time.
+/// Reports a tree that may have too many calls in flight.
 pub(super) fn check_lanes(
     nodes: &[RouteNode],
     groups: &[Group],
@@ -27,20 +27,20 @@ pub(super) fn check_lanes(
     }
 }
 
-/// Provider calls that may be under way at a time at and below `node`, copies included.
+/// Concurrent provider calls at and below `node`, mirrored copies included.
 fn lanes(nodes: &[RouteNode], groups: &[Group], node: &RouteNode) -> usize {
     let Some(group) = node.group.and_then(|group| groups.get(group)) else { return 1 };
     let below = group.children.iter().filter_map(|child| nodes.get(*child));
     let mut below = below.map(|child| lanes(nodes, groups, child));
     match group.strategy.execution() {
         Execution::Race(_) => below.sum(),
-        // Of a group that gets a copy one target does.
+        // Only one target of a group gets a copy.
         Execution::Mirror => below.next().unwrap_or(0) + below.count(),
         Execution::Sequential => below.max().unwrap_or(0),
     }
 }
 
-/// Collects the fields that the strategies of `route` look at, and reports where they are too many.
+/// Collects the fields that the strategies of `route` read, and reports too many of them.
 pub(super) fn collect_fields(
     route: &mut Route,
     limits: &Limits,
@@ -63,7 +63,7 @@ pub(super) fn collect_fields(
     route.fields = fields;
 }
 
-/// Each field once, in the order of their first.
+/// Each field once, in order of first use.
 fn distinct<'f>(fields: impl Iterator<Item = &'f Field>) -> Vec<Field> {
     let mut seen = HashSet::new();
     fields.filter(|field| seen.insert(*field)).cloned().collect()

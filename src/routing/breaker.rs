@@ -1,8 +1,8 @@
 //! The circuit breaker of one target: closed, open, half-open with one probe.
 //!
-//! All in atomics, since every shard reads and writes it. Updates that race lose one count or let one
-//! more attempt through; nothing depends on their order. Times are milliseconds since the epoch of the
-//! table of targets, and never 0.
+//! The state is atomic, since every shard reads and writes it. Racing updates lose one count or
+//! admit one more attempt; nothing depends on their order. Times are milliseconds since the epoch
+//! of the target table, and never 0.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -14,7 +14,7 @@ use crate::base::{Diagnostics, member_path};
 /// When a breaker opens, and for how long.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BreakerRule {
-    /// Failures one after the other.
+    /// Consecutive failures.
     consecutive: Option<u32>,
     /// Failures in one window.
     failures: Option<u32>,
@@ -22,17 +22,17 @@ pub struct BreakerRule {
     percentage: Option<f64>,
     requests_min: u32,
     window: Duration,
-    /// How long it stays open at first.
+    /// Time it stays open at first.
     cooldown: Duration,
-    /// How long at most, where each probe that fails doubles it.
+    /// Longest time it stays open; each failed probe doubles the time.
     cooldown_max: Duration,
-    /// Statuses that count as failures; none: faults of the target.
+    /// Statuses that count as failures; `None`: failures by the target's fault.
     statuses: Option<Arc<[u16]>>,
 }
 
 impl Default for BreakerRule {
-    /// The default: five failures one after the other, or half of at least twenty in
-    /// ten seconds; then one second, doubled with each failed probe up to eight.
+    /// The default: 5 consecutive failures, or half of at least 20 requests in 10 s; open for 1 s,
+    /// doubled with each failed probe up to 8 s.
     fn default() -> Self {
         Self {
             consecutive: Some(5),
@@ -57,7 +57,7 @@ impl BreakerRule {
     }
 }
 
-/// When a target's circuit breaker opens and closes, with Portkey's members.
+/// When the circuit breaker of a target opens and closes; the keys are Portkey's.
 #[derive(Clone, Debug, Default, serde::Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BreakerSettings {
@@ -67,19 +67,20 @@ pub struct BreakerSettings {
     /// Percentage of failures within `cooldown_interval` that opens it.
     #[schemars(range(min = 0, max = 100))]
     pub failure_threshold_percentage: Option<f64>,
-    /// How long it stays open, in milliseconds. Then one request is let through: if it succeeds, all are.
+    /// Time the breaker stays open, in milliseconds. Then one probe request is admitted: if it
+    /// succeeds, the breaker closes.
     #[schemars(range(min = 1, max = 86_400_000))]
     pub cooldown_interval: Option<u64>,
-    /// Requests that must have been made before `failure_threshold_percentage` counts. Left out: 5.
+    /// Requests required before `failure_threshold_percentage` applies. Default: 5.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub minimum_requests: Option<u32>,
-    /// Statuses that count as failures; a provider that cannot be reached always does. Left out: 408,
-    /// 500 and above.
+    /// Status codes that count as failures; a connection failure always does. Default: 408, 500 and
+    /// above.
     pub failure_status_codes: Option<Vec<u16>>,
 }
 
 impl BreakerSettings {
-    /// The checked rule.
+    /// The checked settings.
     pub(super) fn check(self, path: &str, diagnostics: &mut Diagnostics) -> BreakerRule {
         if self.failure_threshold.is_none() && self.failure_threshold_percentage.is_none() {
             let message = "expected `failure_threshold` or `failure_threshold_percentage`";
@@ -109,14 +110,14 @@ fn each_once(mut statuses: Vec<u16>) -> Arc<[u16]> {
     statuses.into()
 }
 
-/// What a breaker admits.
+/// Which attempts a breaker admits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakerState {
     /// All.
     Closed,
     /// Nothing.
     Open,
-    /// The one attempt that decides whether it closes.
+    /// One probe, whose outcome decides whether the breaker closes.
     HalfOpen,
 }
 
@@ -126,17 +127,17 @@ pub(super) struct Breaker {
     window_began: AtomicU64,
     succeeded: AtomicU32,
     failed: AtomicU32,
-    /// Failures since the last success.
+    /// Consecutive failures.
     run: AtomicU32,
-    /// Until when it is open; 0: it is closed.
+    /// Time until which it is open; 0: closed.
     open_until: AtomicU64,
-    /// How often it has opened since it was last closed.
+    /// Number of times it has opened since it was last closed.
     openings: AtomicU32,
-    /// When the probe under way began; 0: none is.
+    /// Start of the probe in flight; 0: none.
     probe_began: AtomicU64,
 }
 
-/// A probe that has not come back after so long was lost.
+/// A probe without an outcome after this time counts as lost.
 const PROBE_MS_MAX: u64 = 120_000;
 
 impl Breaker {
@@ -154,7 +155,7 @@ impl Breaker {
         began != 0 && now_ms.saturating_sub(began) < PROBE_MS_MAX
     }
 
-    /// Takes the place of the one probe, if it is free and wanted.
+    /// Starts the one probe, if it is due and none is in flight.
     pub(super) fn claim_probe(&self, now_ms: u64) -> bool {
         if self.state(now_ms) != BreakerState::HalfOpen {
             return false;
@@ -163,22 +164,22 @@ impl Breaker {
         self.probe_began.compare_exchange(seen, now_ms, Relaxed, Relaxed).is_ok()
     }
 
-    /// The probe came back without an outcome.
+    /// The probe ended without an outcome.
     pub(super) fn release_probe(&self) {
         self.probe_began.store(0, Relaxed);
     }
 
-    /// Failures since the last success.
+    /// Consecutive failures.
     pub(super) fn run(&self) -> u32 {
         self.run.load(Relaxed)
     }
 
-    /// Sets them, where a success was none.
+    /// Restores the count, if a success turned out to be a failure.
     pub(super) fn set_run(&self, run: u32) {
         self.run.store(run, Relaxed);
     }
 
-    /// Takes an outcome into account. True if the breaker has opened by it.
+    /// Records an outcome. True if it opened the breaker.
     pub(super) fn record(&self, rule: &BreakerRule, outcome: &AttemptOutcome, now_ms: u64) -> bool {
         if rule.counts(outcome) {
             return self.record_failure(rule, now_ms);
@@ -193,7 +194,7 @@ impl Breaker {
         self.turn_window(rule, now_ms);
         self.run.store(0, Relaxed);
         self.succeeded.fetch_add(1, Relaxed);
-        // The rule of outcomes that come late: only an attempt of after the cooldown closes it.
+        // Rule for late outcomes: only an attempt started after the cooldown closes the breaker.
         let until = self.open_until.load(Relaxed);
         if until != 0 && now_ms >= until {
             self.close();
@@ -215,8 +216,8 @@ impl Breaker {
         let run = self.run.fetch_add(1, Relaxed).saturating_add(1);
         let until = self.open_until.load(Relaxed);
         if until != 0 {
-            // Of a probe, or of an attempt that was made for want of another target. Late outcomes of
-            // attempts from before it opened change nothing.
+            // The outcome of a probe, or of an attempt made because no other target was left. Late
+            // outcomes of attempts from before it opened change nothing.
             return now_ms >= until && self.open(rule, now_ms);
         }
         let total = failed.saturating_add(self.succeeded.load(Relaxed));
@@ -236,7 +237,7 @@ impl Breaker {
         true
     }
 
-    /// Begins a new window where the old one is over.
+    /// Starts a new window if the current one is over.
     fn turn_window(&self, rule: &BreakerRule, now_ms: u64) {
         let began = self.window_began.load(Relaxed);
         let window_ms = u64::try_from(rule.window.as_millis()).unwrap_or(u64::MAX);
@@ -277,7 +278,7 @@ mod tests {
         rule
     }
 
-    /// Statuses at times, and the gate after each.
+    /// Statuses at times, and the expected gate after each.
     fn check(rule: &BreakerRule, steps: &[(u64, u16, BreakerState)]) {
         let breaker = Breaker::default();
         for (at, status, expected) in steps {
@@ -308,7 +309,7 @@ mod tests {
                 (2_007, 500, Closed),
             ],
         );
-        // Failures of another window are forgotten.
+        // Failures of an earlier window do not count.
         check(&rule, &[(1, 500, Closed), (2, 500, Closed), (1_001, 500, Closed)]);
     }
 

@@ -4,62 +4,62 @@ use std::time::Duration;
 
 use crate::base::{Diagnostics, member_path};
 
-/// Bounds and default of `max_age`, in seconds: Portkey's.
+/// Bounds and default of `max_age`, in seconds; Portkey's.
 const MAX_AGE_MIN: u64 = 60;
 const MAX_AGE_MAX: u64 = 7_776_000;
 const MAX_AGE_DEFAULT: u64 = 604_800;
 
-/// Who shares answers.
+/// Who shares cached responses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CacheScope {
-    /// All who use one virtual key.
+    /// All users of one virtual key.
     #[default]
     Key,
-    /// One end user of one virtual key, as the request names it.
+    /// One end user of one virtual key, as named in the request.
     User,
-    /// All.
+    /// All clients.
     Shared,
 }
 
-/// Which requests share an answer.
+/// Which requests share a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheMode {
-    /// The same.
+    /// Identical requests.
     Simple,
-    /// The same, and those of the same meaning.
+    /// Identical requests, and those with the same meaning.
     Semantic {
-        /// True if what is found by meaning is written down, not served; none: as
-        /// `semantic_cache.mode` decides.
+        /// True to record semantic hits instead of serving them; `None`: as set by
+        /// `semantic_cache.mode`.
         shadow: Option<bool>,
-        /// True if a last message that stands alone is compared without the messages before it.
+        /// True to compare a standalone last message without the messages before it.
         standalone_turns: bool,
     },
 }
 
-/// A route whose answers are cached.
+/// Caching rule of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheRule {
-    /// Which requests share an answer.
+    /// Which requests share a response.
     pub mode: CacheMode,
-    /// How long an answer is served; none: the client may say it, else [`CacheRule::MAX_AGE`].
+    /// Maximum age of a response; `None`: the client's, otherwise [`CacheRule::MAX_AGE`].
     pub max_age: Option<Duration>,
-    /// Who shares answers.
+    /// Who shares responses.
     pub scope: CacheScope,
-    /// Hash over targets, edits and conditions: routes that send different requests share nothing.
+    /// Hash of targets, edits and conditions: routes that send different requests share nothing.
     pub fingerprint: [u8; 32],
 }
 
 impl CacheRule {
-    /// How long an answer is served where neither route nor client sets it.
+    /// Maximum age if neither route nor client sets one.
     pub const MAX_AGE: Duration = Duration::from_secs(MAX_AGE_DEFAULT);
 
-    /// True if answers may be found by meaning.
+    /// True if semantic hits are possible.
     #[must_use]
     pub fn is_semantic(&self) -> bool {
         matches!(self.mode, CacheMode::Semantic { .. })
     }
 
-    /// A time to live as a client may ask for it; none where it is out of bounds.
+    /// A maximum age from a client; `None` if it is out of bounds.
     #[must_use]
     pub fn bounded(seconds: u64) -> Option<Duration> {
         let fits = (MAX_AGE_MIN..=MAX_AGE_MAX).contains(&seconds);
@@ -67,34 +67,35 @@ impl CacheRule {
     }
 }
 
-/// Caching of the answers of a route.
+/// Response caching of a route.
 #[derive(Clone, Debug, Default, serde::Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CacheRuleSettings {
-    /// `simple`: the same request gets the same answer, also as a stream. `semantic`: so does one
-    /// whose last message means the same, all else being equal (chat completions and completions).
+    /// `simple` serves identical requests from the cache, streams included. `semantic` also serves
+    /// requests whose last message has the same meaning, if everything else is equal (chat
+    /// completions and completions).
     pub mode: Option<String>,
-    /// With `semantic`: true to serve nothing by meaning and record what would have been served,
-    /// false to serve it. Left out: as set by `semantic_cache.mode`.
+    /// For `semantic`: true serves nothing by meaning and records what would have been served;
+    /// false serves it. Default: as set by `semantic_cache.mode`.
     pub shadow: Option<bool>,
-    /// With `semantic`: true to compare a last message that stands alone without the conversation
-    /// before it; the system prompt and all else must still be the same. Such a message is a
-    /// question, has at least four content words, and no pronoun or word that points back. The tone
-    /// and language that the conversation may have set are then ignored. Default: false.
+    /// For `semantic`: true compares a standalone last message without the conversation before it;
+    /// the system prompt and everything else must still be equal. A standalone message is a
+    /// question with at least four content words and without pronouns or other words that refer
+    /// back. Tone and language set earlier in the conversation are then ignored. Default: false.
     pub standalone_turns: Option<bool>,
     /// Maximum age of a cached response, in seconds. Entries expire up to a sixteenth earlier, so that
     /// responses stored together do not expire together. Default: the client's `cache-control: max-age`,
     /// otherwise 604800.
     #[schemars(range(min = MAX_AGE_MIN, max = MAX_AGE_MAX))]
     pub max_age: Option<u64>,
-    /// Who shares answers: `key`, the default: all who use one virtual key; `user`: one end user of
-    /// one key, named by `user` in the body or `_user` in the metadata (a request that names none is
-    /// not cached); `shared`: all.
+    /// Who shares responses. `key`, the default: all users of one virtual key. `user`: one end user
+    /// of one key, named by `user` in the body or `_user` in the metadata; a request that names
+    /// none is not cached. `shared`: all clients.
     pub scope: Option<String>,
 }
 
 impl CacheRuleSettings {
-    /// The checked rule, of a route with that fingerprint.
+    /// The checked rule of a route with that fingerprint.
     pub(super) fn check(
         self,
         fingerprint: [u8; 32],

@@ -1,7 +1,8 @@
-//! `canary`: a percentage of the requests goes to the second target, the rest to the first.
+//! `canary`: sends a percentage of the requests to the second target, the rest to the first.
 //!
-//! A reload of the settings moves the percentage. With `sticky` a session stays on its side, and raising
-//! the percentage only ever moves sessions to the second. Without, each request is drawn.
+//! A settings reload changes the percentage. With `sticky` a session stays on its side, and raising
+//! the percentage only moves sessions to the second target. Without it, each request is drawn at
+//! random.
 
 use super::sticky::point;
 use super::strategy::{Selection, Strategy, StrategyInput};
@@ -41,7 +42,7 @@ impl Strategy for Canary {
             None => selection.rng.unit(),
         };
         let place = usize::from(point * 100.0 < self.percent);
-        // Where one side is out the other has all, unless it is to have nothing.
+        // If one side is unavailable the other gets all requests, unless its share is 0.
         let other = 1 - place;
         let may_go_over = if other == 1 { self.percent > 0.0 } else { self.percent < 100.0 };
         let goes_over = !selection.open.contains(&place) && may_go_over;

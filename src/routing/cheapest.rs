@@ -1,9 +1,9 @@
-//! `cheapest`: the able target with the lowest price for this request; the next cheapest when one has
-//! failed.
+//! `cheapest`: the suitable target with the lowest price for this request; the next cheapest after
+//! a failure.
 //!
-//! The catalog's prices are taken for the estimated tokens of the request and for those it may be
-//! answered with. Able is a target whose model has room for them and supports the request; a target
-//! without a known price comes last.
+//! The price is the catalog's, for the estimated input tokens and the possible output tokens. A
+//! target is suitable if its model's context is large enough and it supports the request's
+//! features. A target without a known price comes last.
 
 use super::strategy::{Selection, Strategy, StrategyInput};
 use crate::base::Diagnostics;

@@ -1,16 +1,15 @@
-//! Conditions: what a request must say so that a conditional route takes a certain target.
+//! Conditions of a conditional route, tested on a request's attributes.
 //!
-//! A condition is written as Portkey's query, `{"metadata.plan": {"$in": ["pro", "team"]}}`, and
-//! compiled when it is read. It means what it means there (a field that the
-//! request lacks fails every test but `$ne` and `$nin`), except that
-//! - nothing is skipped: what stands beside `$and`, `$or` and `$regex` counts as well;
+//! A condition is written as a Portkey query, `{"metadata.plan": {"$in": ["pro", "team"]}}`, and
+//! compiled when it is read. Semantics are Portkey's (a field missing from the request fails every
+//! test except `$ne` and `$nin`), except that
 //! - a text of the request equals the number or bool that it spells.
 //!
-//! Patterns are those of the crate `regex`, whose time is linear in the text, so look-around and
-//! back-references are absent; so is `$length`, since no field is a list.
+//! Patterns use the crate `regex`, whose time is linear in the text, so look-around and
+//! back-references are not supported; nor is `$length`, since no field is a list.
 //!
-//! Reading and testing are bounded, since a config may come in a request header. So is memory: the
-//! engine's caches may be many times its pattern, and patterns of a header keep none.
+//! Parsing and testing are bounded, since a config may come in a request header. So is memory: the
+//! engine's caches may be many times the size of its pattern, so patterns from a header keep none.
 
 use std::cmp::Ordering;
 
@@ -23,24 +22,25 @@ use super::field::{Attributes, FIELD_RULE, Field};
 use super::limits::LimitUsage;
 use crate::base::{Diagnostics, did_you_mean, member_path};
 
-/// Queries inside each other.
+/// Nesting depth of queries.
 const DEPTH_MAX: usize = 16;
 
-/// Operators in all of a query, bare values included.
+/// Operators in a query, including bare values.
 const TESTS_MAX: usize = 256;
 
-/// Values of one `$in` or `$nin`.
+/// Values in one `$in` or `$nin`.
 const VALUES_MAX: usize = 1024;
 
-/// `$regex` in all of a query: compiling takes up to 0.7 ms (2 vCPU, release build, 200 names side
-/// by side).
+/// `$regex` in a query: compiling takes up to 0.7 ms (2 vCPU, release build, an alternation of 200
+/// names).
 const PATTERNS_MAX: usize = 16;
 
-/// A compiled pattern, in bytes. Has room for `^.{1,100}$` and for two hundred names side by side.
+/// Size of a compiled pattern, in bytes. Allows `^.{1,100}$` and an alternation of two hundred
+/// names.
 const PATTERN_BYTES_MAX: usize = 128 * 1024;
 
-/// What the engine may remember of states that it has met, in bytes, for each pattern and thread. The worst
-/// pattern of [`PATTERN_BYTES_MAX`], `(a|b)*a(a|b){500}c`, takes 6 µs for a byte of text (same machine).
+/// Size of the engine's state cache, in bytes, for each pattern and thread. The worst pattern of
+/// [`PATTERN_BYTES_MAX`], `(a|b)*a(a|b){500}c`, takes 6 µs per byte of text (same machine).
 const ENGINE_CACHE_BYTES_MAX: usize = 128 * 1024;
 
 const OPERATORS: [&str; 9] = ["$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$regex"];
@@ -64,7 +64,7 @@ impl Condition {
         (!reader.has_problem).then_some(Self(rule))
     }
 
-    /// What it looks at.
+    /// The fields that it reads.
     pub(super) fn fields(&self) -> Vec<&Field> {
         self.0.fields()
     }
@@ -97,7 +97,7 @@ impl ConditionRule {
             Self::Any(rules) => rules.iter().any(|rule| rule.holds(attributes)),
             Self::Field { field, tests } => match attributes.value(field).and_then(Primitive::of) {
                 Some(value) => tests.iter().all(|test| test.holds(&value)),
-                // What is not there is unlike anything.
+                // A missing field is not equal to any value.
                 None => tests.iter().all(|test| matches!(test, ConditionTest::NoneOf(_))),
             },
         }
@@ -110,7 +110,7 @@ enum ConditionTest {
     OneOf(Vec<Primitive>),
     /// `$ne` has one value.
     NoneOf(Vec<Primitive>),
-    /// How the request's number may lie to this one.
+    /// Accepted orderings of the request's number relative to this one.
     Compare(&'static [Ordering], f64),
     Matches(ConditionPattern),
 }
@@ -119,9 +119,9 @@ enum ConditionTest {
 #[derive(Clone, Debug)]
 struct ConditionPattern {
     engine: Regex,
-    /// Longest text that it is held against, in bytes; a longer one does not match.
+    /// Longest text that it is tested on, in bytes; a longer one does not match.
     matched_bytes_max: usize,
-    /// False: what the engine remembers is forgotten after each text.
+    /// False: the engine's cache is released after each text.
     keeps_cache: bool,
 }
 
@@ -172,7 +172,7 @@ impl Primitive {
             Value::Bool(bool) => (PrimitiveKind::Bool, bool.to_string()),
             Value::Number(number) => {
                 let value = number.as_f64()?;
-                // A float that is whole is spelled without its `.0`, as in JavaScript.
+                // A float without a fraction is spelled without `.0`, as in JavaScript.
                 let text = if number.is_f64() { value.to_string() } else { number.to_string() };
                 (PrimitiveKind::Number(value), text)
             }
@@ -181,8 +181,8 @@ impl Primitive {
         Some(Self { kind, text })
     }
 
-    /// Equality of JSON values, numbers as f64. Besides, a text of the request equals the number or
-    /// bool that it spells, since metadata and headers have no other values than text.
+    /// Equality of JSON values, numbers as f64. Additionally, a text of the request equals the
+    /// number or bool that it spells, since metadata and headers contain only text.
     fn equals(&self, expected: &Self) -> bool {
         match (self.kind, expected.kind) {
             (PrimitiveKind::Number(value), PrimitiveKind::Number(expected)) => value == expected,
@@ -202,7 +202,7 @@ impl Primitive {
     }
 }
 
-/// Compiles a query, and goes on after a problem to find the others.
+/// Compiles a query, and continues after a diagnostic to find the others.
 struct ConditionReader<'a> {
     root: &'a str,
     usage: &'a LimitUsage,
@@ -365,7 +365,7 @@ impl ConditionReader<'_> {
             .nfa_size_limit(Some(left.min(PATTERN_BYTES_MAX)))
             .hybrid_cache_capacity(ENGINE_CACHE_BYTES_MAX)
             .which_captures(WhichCaptures::Implicit);
-        // The text of an error repeats the pattern, so it is not shown.
+        // The error text quotes the pattern, so it is not shown.
         match Regex::builder().configure(config).build(&with_ascii_classes(pattern)) {
             Ok(engine) => {
                 self.usage.add_pattern(engine.memory_usage());
@@ -400,9 +400,9 @@ impl ConditionReader<'_> {
     }
 }
 
-/// The pattern with `\d` and `\w` written out as JavaScript means them. `regex` takes them as all of
-/// Unicode, which is another meaning and makes `^[\w.-]{1,64}$` too big to compile. (`\s` means the
-/// same in both; `\b` differs beside letters outside ASCII, and stays.)
+/// The pattern with JavaScript's `\d` and `\w` written out. In `regex` they cover all of Unicode,
+/// which has another meaning and makes `^[\w.-]{1,64}$` too large to compile. (`\s` means the same
+/// in both; `\b` differs next to letters outside ASCII, and is not changed.)
 fn with_ascii_classes(pattern: &str) -> String {
     let mut out = String::with_capacity(pattern.len());
     let mut chars = pattern.chars();
@@ -418,7 +418,7 @@ fn with_ascii_classes(pattern: &str) -> String {
     out
 }
 
-/// The number that `text` begins with, NaN if it begins with none: JavaScript's `parseFloat`.
+/// The number at the start of `text`, NaN if there is none: JavaScript's `parseFloat`.
 fn parse_float(text: &str) -> f64 {
     let text = text.trim_start();
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
@@ -431,14 +431,14 @@ fn parse_float(text: &str) -> f64 {
     if let Some(exponent) = rest.strip_prefix(['e', 'E']) {
         let digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
         let behind = without_digits(digits);
-        // Without digits, the letter is what comes behind the number.
+        // Without digits, the letter is not part of the number.
         rest = if behind.len() < digits.len() { behind } else { rest };
     }
     let number = text.get(..text.len() - rest.len()).unwrap_or_default();
     number.parse().unwrap_or(f64::NAN)
 }
 
-/// What a value is, for messages.
+/// The type of a value, for messages.
 fn name_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -460,7 +460,7 @@ mod tests {
 
     use super::*;
 
-    /// A request made up of fields as written.
+    /// A request with the given fields.
     struct TestRequest(Vec<(Field, Value)>);
 
     impl TestRequest {
@@ -491,7 +491,7 @@ mod tests {
         condition.unwrap_or_else(|| panic!("{query}: {diagnostics:?}")).holds(attributes)
     }
 
-    /// The problems of a query, each as its path and message.
+    /// The diagnostics of a query, each as its path and message.
     fn refusals(query: &Value) -> Vec<(String, String)> {
         let mut diagnostics = Diagnostics::bounded(8);
         let usage = LimitUsage::new(&limits::SETTINGS);

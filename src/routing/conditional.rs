@@ -1,6 +1,6 @@
-//! `conditional`: the first condition that holds names the target; else the `default` does.
+//! `conditional`: the first true condition selects the target; otherwise `default` does.
 //!
-//! A failure does not lead on: who wants that nests a `fallback`.
+//! A failure does not fail over; nest a `fallback` for that.
 
 use super::condition::Condition;
 use super::field::Field;
@@ -9,7 +9,7 @@ use crate::base::{Diagnostics, did_you_mean, member_path};
 
 #[derive(Debug)]
 pub(super) struct Conditional {
-    /// Conditions and the places in the group.
+    /// Conditions and their positions in the group.
     conditions: Vec<(Condition, usize)>,
     default: Option<usize>,
 }
@@ -43,7 +43,7 @@ impl Conditional {
 }
 
 impl StrategyInput<'_> {
-    /// The place of the child of that name.
+    /// The position of the child with that name.
     fn place(&self, name: &str, path: &str, diagnostics: &mut Diagnostics) -> Option<usize> {
         let found = self.children.iter().position(|child| child.name == Some(name));
         if found.is_none() {

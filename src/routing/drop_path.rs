@@ -1,7 +1,7 @@
 //! Paths of `drop_params`: `a`, `a.b`, `messages[0].name`, `tools[*].function.strict`.
 //!
-//! What the paths name is cut out of the JSON text in one pass, and all other bytes stay as they are:
-//! order, numbers, white space and escapes. All paths mean the body before anything is taken out of it.
+//! The named values are cut out of the JSON text in one pass; all other bytes are kept: order,
+//! numbers, white space and escapes. All paths refer to the original body.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use super::path_set::{Bits, PathSet, PathStep, STEPS_MAX};
 pub(super) struct DropPath(Vec<PathStep>);
 
 impl DropPath {
-    /// Reads a path that begins with a name and has at most 16 steps. Names are any text without
-    /// `.`, `[` and `]`; none has an escape.
+    /// Parses a path that begins with a name and has at most 16 steps. Names are any text without
+    /// `.`, `[` and `]`; there are no escapes.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (member, mut left) = name(text)?;
         let mut steps = vec![PathStep::Member(member.to_owned())];
@@ -36,8 +36,8 @@ impl DropPath {
     }
 }
 
-/// What one target takes out of a request's body: some of the paths of its route, which all its
-/// targets share.
+/// The values that one target removes from a request body: a subset of the paths of its route,
+/// which all its targets share.
 #[derive(Clone, Debug, Default)]
 pub struct DropParams {
     pub(super) paths: Arc<PathSet>,
@@ -45,20 +45,20 @@ pub struct DropParams {
 }
 
 impl DropParams {
-    /// True if nothing is taken out.
+    /// True if nothing is removed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.chosen == 0
     }
 
-    /// The members of the body that are taken out, or of which something is.
+    /// The members of the body that are removed whole or in part.
     pub fn members(&self) -> impl Iterator<Item = DropMember<'_>> {
         let members = self.paths.members(self.chosen);
         members.map(|(name, chosen)| DropMember { name, paths: &self.paths, chosen })
     }
 }
 
-/// What is taken out of one member of a body.
+/// The part of one member that is removed.
 #[derive(Clone, Copy, Debug)]
 pub struct DropMember<'d> {
     /// Its name.
@@ -68,14 +68,14 @@ pub struct DropMember<'d> {
 }
 
 impl DropMember<'_> {
-    /// True if the whole member goes.
+    /// True if the whole member is removed.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.paths.is_whole_member(self.chosen)
     }
 
-    /// The value of the member, given as JSON text, without what the paths name in it. None where it has
-    /// no such thing, or is no JSON, or the whole member goes. Takes one pass over the text.
+    /// The value of the member, given as JSON text, without the named values. `None` if it contains
+    /// none of them, is not JSON, or the whole member is removed. Takes one pass over the text.
     #[must_use]
     pub fn remove_from(&self, json: &[u8]) -> Option<Vec<u8>> {
         if self.is_whole() {
@@ -85,7 +85,7 @@ impl DropMember<'_> {
         if cuts.is_empty() {
             return None;
         }
-        // The cuts take the text to be JSON. Otherwise they would be wrong.
+        // The cuts assume valid JSON and would be wrong otherwise.
         serde_json::from_slice::<IgnoredAny>(json).ok()?;
         let mut out = Vec::with_capacity(json.len());
         let mut copied = 0;
@@ -98,7 +98,7 @@ impl DropMember<'_> {
     }
 }
 
-/// The step that `text` begins with, and what is behind it.
+/// The first step of `text`, and the rest.
 fn parse_step(text: &str) -> Option<(PathStep, &str)> {
     if let Some(text) = text.strip_prefix('.') {
         let (name, behind) = name(text)?;
@@ -108,12 +108,12 @@ fn parse_step(text: &str) -> Option<(PathStep, &str)> {
     if index == "*" {
         return Some((PathStep::EveryElement, behind));
     }
-    // `parse` would take a sign.
+    // `parse` would accept a sign.
     let is_number = index.bytes().all(|byte| byte.is_ascii_digit());
     Some((PathStep::Element(index.parse().ok().filter(|_| is_number)?), behind))
 }
 
-/// The name that `text` begins with, and what is behind it.
+/// The name at the start of `text`, and the rest.
 fn name(text: &str) -> Option<(&str, &str)> {
     let end = text.find(['.', '[', ']']).unwrap_or(text.len());
     text.split_at_checked(end).filter(|(name, _)| !name.is_empty())
@@ -189,7 +189,7 @@ mod tests {
         assert!(drops.is_empty() && drops.members().next().is_none());
     }
 
-    /// `path` cuts `expected` out of `json`; an empty text stands for none.
+    /// `path` cuts `expected` out of `json`; an empty text means no match.
     fn check(path: &str, json: &str, expected: &str) {
         check_all(&[path], json, expected);
     }
@@ -317,7 +317,7 @@ mod tests {
         check("x[1]", &"[".repeat(100_000), "");
     }
 
-    /// The same as [`DropMember::remove_from`] for one path, on a tree.
+    /// [`DropMember::remove_from`] for one path, implemented on a tree.
     fn remove(value: &mut Value, steps: &[PathStep]) {
         let Some((step, rest)) = steps.split_first() else { return };
         match (step, value) {

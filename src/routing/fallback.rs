@@ -1,7 +1,7 @@
-//! `fallback`: the targets in their order, the next when one has failed.
+//! `fallback`: the targets in order, the next one after a failure.
 //!
-//! Any answer but success leads on; with `on_status_codes` only these, and providers that cannot be
-//! reached. A target whose breaker is open is passed over. The client gets the last answer.
+//! Every non-2xx status fails over, or only those in `on_status_codes`; connection failures always
+//! do. A target with an open breaker is skipped. The client gets the last response.
 
 use super::strategy::{Selection, Strategy, StrategyInput};
 use crate::base::Diagnostics;

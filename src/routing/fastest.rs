@@ -1,12 +1,13 @@
-//! `fastest`: the able target that writes the most tokens a second; the next when one has failed.
+//! `fastest`: the suitable target with the most tokens per second; the next one after a failure.
 //!
-//! Speeds are measured on whole answers and forgotten after five minutes; a target without one is tried
-//! first. One request in fifty goes to a drawn target, so that one that has become faster is noticed.
+//! Speeds are measured on complete responses and expire after five minutes; a target without one is
+//! tried first. One request in fifty goes to a random target, so that a target that has become
+//! faster is noticed.
 
 use super::strategy::{Selection, Strategy, StrategyInput};
 use crate::base::Diagnostics;
 
-/// One request of so many looks whether another target has become faster.
+/// One request in this many probes a random target.
 const LOOKS_ELSEWHERE: usize = 50;
 
 #[derive(Debug)]
@@ -25,7 +26,7 @@ impl Strategy for Fastest {
         if selection.rng.below(LOOKS_ELSEWHERE) == 0 {
             return places.get(drawn).copied();
         }
-        // Of those that were never measured a drawn one is tried.
+        // A random one of those that were never measured.
         places.rotate_left(drawn);
         let now = selection.now;
         selection.least(&places, |it, place| {

@@ -1,41 +1,41 @@
-//! What a condition or a sticky session may look at in a request.
+//! Fields of a request that conditions and sticky sessions read.
 //!
-//! A field is written as text, `metadata.plan` for one. The first part is Portkey's (`metadata`,
-//! `params`, `url`, and `headers` of its sticky sessions) or ours. How a value is found in a request
-//! is absent: that is for the gateway, through [`Attributes`].
+//! A field is written as text, such as `metadata.plan`. The first part is Portkey's (`metadata`,
+//! `params`, `url`, and `headers` of its sticky sessions) or Ringgate's. The gateway finds the
+//! values, through [`Attributes`].
 
 use super::path_set::{Bits, PathSet, PathStep, STEPS_MAX};
 use super::target::Target;
 use crate::base::{FieldNameError, field_name};
 
-/// What [`Field::parse`] takes, for messages.
+/// The syntax of [`Field::parse`], for messages.
 pub const FIELD_RULE: &str = "`metadata.KEY`, `params.KEY`, `url.pathname`, `headers.NAME`, \
                               `model`, `key.name`, `key.metadata.KEY` or `tokens.estimate`";
 
 /// One attribute of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Field {
-    /// `metadata.KEY`: a member of the request's metadata. Dots belong to the key.
+    /// `metadata.KEY`: a member of the request's metadata. Dots are part of the key.
     Metadata(String),
     /// `params.KEY`: a member of the request body. The names from the outermost member inwards,
-    /// never empty and at most 16; Portkey stops at the first.
+    /// never empty and at most 16; Portkey supports only one.
     Params(Vec<String>),
     /// `url.pathname`: the path of the client's request, without the query.
     UrlPathname,
-    /// `headers.NAME`: a request header, its name in lower case.
+    /// `headers.NAME`: a request header; the name is in lower case.
     Header(String),
-    /// `model`: the model that the request names.
+    /// `model`: the requested model.
     Model,
     /// `key.name`: the name of the virtual key.
     KeyName,
-    /// `key.metadata.KEY`: a member of the virtual key's metadata. Dots belong to the key.
+    /// `key.metadata.KEY`: a member of the virtual key's metadata. Dots are part of the key.
     KeyMetadata(String),
     /// `tokens.estimate`: the estimated input tokens, a number.
     TokensEstimate,
 }
 
 impl Field {
-    /// The field that `text` names; none for a text that is no [`FIELD_RULE`].
+    /// The field that `text` names; `None` if it does not follow `FIELD_RULE`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let field = match text {
@@ -61,7 +61,7 @@ impl Field {
     }
 }
 
-/// Members of a request's body that a route looks at, found together in one pass.
+/// Body members that a route reads, found together in one pass.
 #[derive(Debug, Default)]
 pub struct BodyFields {
     names: Vec<Vec<String>>,
@@ -69,7 +69,7 @@ pub struct BodyFields {
 }
 
 impl BodyFields {
-    /// Those of `fields` that stand in the body, the first 128.
+    /// The body fields among `fields`, the first 128.
     #[must_use]
     pub fn of<'f>(fields: impl IntoIterator<Item = &'f Field>) -> Self {
         let mut names: Vec<Vec<String>> = Vec::new();
@@ -86,14 +86,13 @@ impl BodyFields {
         Self { names, paths: PathSet::new(steps.iter().map(Vec::as_slice)) }
     }
 
-    /// The place of a field in [`BodyFields::values`].
+    /// The index of a field in [`BodyFields::values`].
     #[must_use]
     pub fn place(&self, names: &[String]) -> Option<usize> {
         self.names.iter().position(|its| its == names)
     }
 
-    /// The JSON text of each field, where the body has it. `member` gives the text of a member of the
-    /// body.
+    /// The JSON text of each field in the body. `member` returns the text of a member of the body.
     pub fn values<'b>(&self, member: impl Fn(&str) -> Option<&'b [u8]>) -> Vec<Option<&'b [u8]>> {
         let mut found = vec![None; self.names.len()];
         for (name, paths) in self.paths.members(Bits::MAX) {
@@ -105,17 +104,17 @@ impl BodyFields {
     }
 }
 
-/// The attributes of a request; the gateway reads them off the request, tests make them up.
+/// The attributes of a request; the gateway reads them from the request, tests provide their own.
 pub trait Attributes {
-    /// The value of a field: text, number or bool. None where the request has it not, or it is no
-    /// such value.
+    /// The value of a field: text, number or bool. `None` if the request lacks it or it has another
+    /// type.
     fn value(&self, field: &Field) -> Option<serde_json::Value>;
 
-    /// True if nothing is known that keeps the target's model from answering: there is room for the
-    /// request, and it supports what the request needs.
+    /// True unless the target's model is known to be unsuitable: its context is too small for the
+    /// request, or it lacks a feature that the request needs.
     fn is_able(&self, target: &Target) -> bool;
 
-    /// The target's price for this request, in pico-dollars; none where its prices are not known.
+    /// The target's price for this request, in pico-dollars; `None` if unknown.
     fn price(&self, target: &Target) -> Option<u64>;
 }
 
@@ -125,7 +124,7 @@ fn names(text: &str) -> Option<Vec<String>> {
     names.filter(|names| names.len() <= STEPS_MAX)
 }
 
-/// To look at a header that the gateway keeps for itself is harmless; only the name must be one.
+/// Reading a header that is reserved for the gateway is harmless; only the name must be valid.
 fn header(text: &str) -> Option<String> {
     let is_name = !matches!(field_name(text), Err(FieldNameError::NotAToken));
     is_name.then(|| text.to_ascii_lowercase())

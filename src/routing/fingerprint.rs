@@ -1,12 +1,12 @@
-//! What of a route decides what its answers are, as a hash: stored answers are shared by it.
+//! A hash of the parts of a route that affect its responses; cached responses are shared by it.
 
 use super::node::RouteNode;
 use super::route::Group;
 use super::target::Target;
 use crate::base::Secret;
 
-/// A hash over the providers and edits of `targets`, and over the conditions that select among them.
-/// Draws and shares are not in it: an answer is as good from any target that may be drawn.
+/// A hash of the providers and edits of `targets`, and of the conditions that select among them.
+/// Weights are not included: a response is valid from any target of a draw.
 pub(super) fn fingerprint(targets: &[Target], nodes: &[RouteNode], groups: &[Group]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     for node in nodes {
@@ -29,7 +29,7 @@ pub(super) fn fingerprint(targets: &[Target], nodes: &[RouteNode], groups: &[Gro
             hasher.update(b"\n");
         }
     }
-    // What the bits of the targets stand for.
+    // The paths that the bits of the targets represent.
     if let Some(first) = targets.first() {
         hasher.update(format!("{:?}", first.drop_params.paths).as_bytes());
     }

@@ -3,10 +3,10 @@
 use super::limits::FORWARD_HEADERS_MAX;
 use crate::base::{Diagnostics, field_name, member_path};
 
-/// Fields that may carry the client's own key, which never travels upstream.
+/// Fields that may contain the client's own key, which is never sent to a provider.
 const CREDENTIAL_FIELDS: [&str; 4] = ["authorization", "x-api-key", "api-key", "x-goog-api-key"];
 
-/// The names, in lower case, each once.
+/// The names, in lower case, without duplicates.
 pub(super) fn check_forward_headers(
     list: &[String],
     path: &str,

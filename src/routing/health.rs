@@ -1,6 +1,6 @@
-//! What is known of one target: whether it is available, how fast it is, how busy.
+//! The state of one target: availability, speed, load.
 //!
-//! One record for all shards, in atomics. Two shards that write at once may lose one sample.
+//! One record for all shards, in atomics. Concurrent writes may lose one sample.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -11,38 +11,38 @@ use super::outcome::{AttemptOutcome, Fault};
 use super::retry_budget::RetryBudget;
 use crate::base::Instant;
 
-/// A target whose credential or model is refused is ejected for so long: an operator can fix that, and
-/// the fix is to be noticed.
+/// Ejection time of a target whose credential or model was rejected: an operator has to fix it, and
+/// the fix should be noticed soon.
 const ACCOUNT_EJECTION: Duration = Duration::from_secs(30);
 
-/// The longest time for which a provider can have itself ejected.
+/// Longest ejection that a provider can request.
 const LIMIT_EJECTION_MAX: Duration = Duration::from_secs(60);
 
-/// A target that is far slower than its neighbors is ejected for so long.
+/// Ejection time of a target that is much slower than its neighbors.
 const SLOW_EJECTION: Duration = Duration::from_secs(10);
 
-/// Old latencies lose weight by `e` in so long.
+/// Decay time of latencies: an old one loses weight by `e`.
 const LATENCY_DECAY_S: f64 = 10.0;
 
-/// Weight of the newest speed.
+/// Weight of the newest speed sample.
 const SPEED_WEIGHT: f64 = 0.2;
 
-/// A speed that was measured so long ago does not count.
+/// Age at which a speed sample expires.
 const SPEED_AGE_MS_MAX: u64 = 300_000;
 
-/// Fewer latencies are no ground for calling a target slow.
+/// Latency samples required to call a target slow.
 const SAMPLES_MIN: u32 = 10;
 
 /// Why a target is ejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ejection {
-    /// Its credential or model is refused.
+    /// Its credential or model was rejected.
     Account,
-    /// The provider named the time.
+    /// The provider requested a pause.
     Limit,
-    /// It is far slower than its neighbors.
+    /// It is much slower than its neighbors.
     Slow,
-    /// It failed an active check.
+    /// It failed a health check.
     Check,
 }
 
@@ -61,7 +61,7 @@ impl Ejection {
     }
 }
 
-/// What is known of one target.
+/// The state of one target.
 #[derive(Debug)]
 pub struct Health {
     epoch: Instant,
@@ -69,11 +69,11 @@ pub struct Health {
     breaker: Breaker,
     retry_budget: RetryBudget,
     in_flight: AtomicU32,
-    /// Nanoseconds, the bits of a double; and when that was.
+    /// Nanoseconds, as the bits of a double, and the time of the last update.
     latency: AtomicU64,
     latency_ms: AtomicU64,
     samples: AtomicU32,
-    /// Tokens a second, the bits of a double; and when that was.
+    /// Tokens per second, as the bits of a double, and the time of the last update.
     speed: AtomicU64,
     speed_ms: AtomicU64,
     ejected_until: AtomicU64,
@@ -83,24 +83,24 @@ pub struct Health {
     last_status: AtomicU16,
 }
 
-/// A health as it is shown.
+/// A snapshot of a target's health.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HealthReport {
     /// What its breaker admits.
     pub breaker: BreakerState,
-    /// Why it is ejected, and for how much longer.
+    /// Reason and remaining time of an ejection.
     pub ejection: Option<(Ejection, Duration)>,
-    /// Attempts under way.
+    /// Attempts in flight.
     pub in_flight: u32,
-    /// Attempts ever made.
+    /// Attempts in total.
     pub attempts: u64,
-    /// Those that failed by the target's fault.
+    /// Attempts that failed by the target's fault.
     pub failures: u64,
-    /// How the last one ended; 0: there was none.
+    /// Status of the last attempt; 0: there was none.
     pub last_status: u16,
-    /// Peak-sensitive average until the first byte.
+    /// Peak-sensitive average time to the first byte.
     pub latency: Option<Duration>,
-    /// Tokens a second.
+    /// Tokens per second.
     pub speed: Option<f64>,
 }
 
@@ -130,7 +130,7 @@ impl Health {
         u64::try_from(now.since(self.epoch).as_millis()).unwrap_or(u64::MAX).max(1)
     }
 
-    /// True if it may be called. A probe that is due counts: one attempt may make it.
+    /// True if it may be called. Includes a due probe, which one attempt may make.
     #[must_use]
     pub fn is_available(&self, now: Instant) -> bool {
         let now_ms = self.ms(now);
@@ -143,7 +143,7 @@ impl Health {
         self.breaker.state(self.ms(now)) == BreakerState::Open
     }
 
-    /// An attempt begins: the first of a request, or a retry.
+    /// Starts an attempt: the first one of a request, or a retry.
     #[must_use]
     pub fn begin(self: &Arc<Self>, is_first: bool, now: Instant) -> Permit {
         self.in_flight.fetch_add(1, Relaxed);
@@ -155,7 +155,7 @@ impl Health {
         Permit { health: Arc::clone(self), is_probe, run_before: 0 }
     }
 
-    /// Pays for a retry; false if there is nothing to pay it with.
+    /// Pays for a retry from the budget; false if the budget is exhausted.
     #[must_use]
     pub fn withdraw_retry(&self, now: Instant) -> bool {
         self.retry_budget.withdraw(self.ms(now))
@@ -180,7 +180,7 @@ impl Health {
         }
     }
 
-    /// Ejects the target; a longer time stands.
+    /// Ejects the target; a longer ejection is kept.
     pub fn eject(&self, why: Ejection, wait: Duration, now: Instant) {
         let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         let until = self.ms(now).saturating_add(wait_ms);
@@ -190,7 +190,7 @@ impl Health {
         }
     }
 
-    /// An active check has found it well.
+    /// A health check has succeeded.
     pub fn restore_after_check(&self) {
         if self.ejection_reason() == Some(Ejection::Check) {
             self.ejected_until.store(0, Relaxed);
@@ -201,7 +201,7 @@ impl Health {
         Ejection::ALL.get(usize::from(self.ejection.load(Relaxed))).copied()
     }
 
-    /// Peak EWMA (Finagle): what is slower counts at once, what is faster little by little.
+    /// Peak EWMA (Finagle): a slower sample takes effect at once, faster ones gradually.
     fn record_latency(&self, latency: Duration, now_ms: u64) {
         let sample = latency.as_secs_f64() * 1e9;
         let before = self.decayed_latency(now_ms);
@@ -218,36 +218,36 @@ impl Health {
         (-(age_ms as f64) / (1_000.0 * LATENCY_DECAY_S)).exp()
     }
 
-    /// Nanoseconds. It sinks while the target is not called, so that a slow one gets another chance.
+    /// Nanoseconds. Decays while the target is not called, so that a slow one is tried again.
     fn decayed_latency(&self, now_ms: u64) -> f64 {
         f64::from_bits(self.latency.load(Relaxed)) * self.decay(now_ms)
     }
 
-    /// What one more request would wait, roughly: the latency times those under way.
+    /// Estimated wait of a further request: the latency times the attempts in flight.
     pub(super) fn load(&self, now: Instant) -> f64 {
-        // A target that was never called is called first.
+        // A target without samples is called first.
         (self.decayed_latency(self.ms(now)) + 1.0) * f64::from(self.in_flight() + 1)
     }
 
-    /// Attempts under way.
+    /// Attempts in flight.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Relaxed)
     }
 
-    /// The latency, in nanoseconds, where it is known well.
+    /// The latency, in nanoseconds, if there are enough samples.
     pub(super) fn settled_latency(&self) -> Option<f64> {
         let is_known = self.samples.load(Relaxed) >= SAMPLES_MIN;
         is_known.then(|| f64::from_bits(self.latency.load(Relaxed)))
     }
 
-    /// It is far slower than its neighbors.
+    /// Ejects it as much slower than its neighbors.
     pub(super) fn eject_as_slow(&self, now: Instant) {
         self.samples.store(0, Relaxed);
         self.eject(Ejection::Slow, SLOW_EJECTION, now);
     }
 
-    /// Tokens a second, as last measured; none where that is too long ago.
+    /// Tokens per second as last measured; `None` if the sample has expired.
     #[must_use]
     pub fn speed(&self, now: Instant) -> Option<f64> {
         let at = self.speed_ms.load(Relaxed);
@@ -255,9 +255,9 @@ impl Health {
         is_fresh.then(|| f64::from_bits(self.speed.load(Relaxed)))
     }
 
-    /// A whole answer of so many tokens took so long, from its first byte to its last.
+    /// Records the speed of a complete response: tokens, and time from its first byte to its last.
     pub fn record_speed(&self, tokens: u64, took: Duration, now: Instant) {
-        // What comes in one piece shows no speed.
+        // A response in one piece shows no speed.
         if tokens == 0 || took < Duration::from_millis(1) {
             return;
         }
@@ -268,7 +268,7 @@ impl Health {
         self.speed_ms.store(self.ms(now), Relaxed);
     }
 
-    /// All of it, to be shown.
+    /// A snapshot of the state.
     #[must_use]
     pub fn report(&self, now: Instant) -> HealthReport {
         let now_ms = self.ms(now);
@@ -288,36 +288,36 @@ impl Health {
     }
 }
 
-/// An attempt under way. Dropped without [`Permit::record`], it records nothing of its target.
+/// An attempt in flight. Dropped without [`Permit::record`], it records no outcome.
 #[derive(Debug)]
 pub struct Permit {
     health: Arc<Health>,
     is_probe: bool,
-    /// Failures one after the other when its outcome was recorded.
+    /// Consecutive failures when its outcome was recorded.
     run_before: u32,
 }
 
 impl Permit {
-    /// The attempt has shown how its target does; it may still be under way.
+    /// Records the outcome of the attempt, which may continue to stream.
     pub fn record(&mut self, outcome: &AttemptOutcome, now: Instant) {
         self.run_before = self.health.breaker.run();
         self.health.record(outcome, now);
         self.is_probe = false;
     }
 
-    /// What had been recorded as good has broken off: the failures before it stand as if it had not.
+    /// A response recorded as success has broken off: restores the failures counted before it.
     pub fn amend(&mut self, outcome: &AttemptOutcome, now: Instant) {
         self.health.breaker.set_run(self.run_before);
         self.health.record(outcome, now);
     }
 
-    /// True if its outcome decides whether the target's breaker closes.
+    /// True if its outcome decides whether the breaker closes.
     #[must_use]
     pub fn is_probe(&self) -> bool {
         self.is_probe
     }
 
-    /// What is known of the target.
+    /// The state of the target.
     #[must_use]
     pub fn health(&self) -> &Arc<Health> {
         &self.health

@@ -1,4 +1,4 @@
-//! What a target takes over from the groups around it.
+//! Settings that a target inherits from the groups around it.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use super::params::Params;
 use super::path_set::Bits;
 use super::retry::RetryRule;
 
-/// What stands around a target. Cloned for each place of the tree, so all of it is small or shared.
+/// The inherited settings. Cloned for each node of the tree, so its parts are small or shared.
 #[derive(Clone)]
 pub(super) struct Inheritance {
     pub override_params: Option<Arc<Params>>,
     pub default_params: Option<Arc<Params>>,
     pub override_model: Option<Arc<str>>,
     pub default_model: Option<Arc<str>>,
-    /// Of the paths of the route.
+    /// A subset of the paths of the route.
     pub drop_params: Bits,
     pub retry: RetryRule,
     pub breaker: BreakerRule,

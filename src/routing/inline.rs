@@ -1,8 +1,8 @@
 //! A route in a request header: the JSON of a Portkey config.
 //!
-//! Names that mean nothing here are passed over with a warning, since clients send configs that were
-//! written for other versions. What is known and not done is refused: a client that configured guardrails
-//! must not silently get none.
+//! Unknown names are ignored with a warning, since clients send configs that were written for other
+//! versions. Known but unsupported features are rejected: a client that configured guardrails must
+//! not silently get none.
 
 use serde_json::Value;
 
@@ -11,27 +11,27 @@ use super::route::Route;
 use super::settings::{RouteSettings, SHAPE};
 use crate::base::{Diagnostic, Diagnostics, member_path, snake_case};
 
-/// Problems reported to a client about its config, and warnings.
+/// Diagnostics and warnings reported to a client about its config.
 const DIAGNOSTICS_MAX: usize = 8;
 
-/// Why a config of a request header is refused. The texts are for the client that sent it.
+/// Why a config in a request header is rejected. The messages are for the client that sent it.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RouteError {
-    /// Longer than [`CONFIG_BYTES_MAX`].
+    /// Longer than `CONFIG_BYTES_MAX`.
     #[error("expected a config of at most {CONFIG_BYTES_MAX} bytes, got {bytes}")]
     TooLong {
         /// Its length.
         bytes: usize,
     },
-    /// No JSON.
+    /// Not valid JSON.
     #[error("expected a config in JSON, got an error at line {line}, column {column}")]
     NotJson {
-        /// Counted from 1.
+        /// From 1.
         line: usize,
-        /// Counted from 1; 0 before the first character.
+        /// From 1; 0 before the first character.
         column: usize,
     },
-    /// JSON with problems, the first few of them.
+    /// JSON with diagnostics; the first few of them.
     #[error("{}", in_one_line(.diagnostics))]
     Refused {
         /// Never empty.
@@ -40,10 +40,10 @@ pub enum RouteError {
 }
 
 impl Route {
-    /// Reads the JSON of a request header. Whether its providers exist is for the caller to say.
+    /// Parses the JSON of a request header. The caller checks that its providers exist.
     ///
     /// # Errors
-    /// When it is too long, no JSON, or uses what is not supported.
+    /// If it is too long, not valid JSON, or uses an unsupported feature.
     pub fn from_json(text: &str) -> Result<Self, RouteError> {
         if text.len() > CONFIG_BYTES_MAX {
             return Err(RouteError::TooLong { bytes: text.len() });
@@ -69,8 +69,8 @@ impl Route {
     }
 }
 
-/// Gives all members their names here, in the config and the targets below, and takes out texts that are
-/// empty where Portkey takes them for absent.
+/// Renames all members to their names here, in the config and the targets below, and removes empty
+/// texts that Portkey treats as absent.
 fn rename_camel_case(value: &mut Value, path: &str, diagnostics: &mut Diagnostics) {
     if diagnostics.is_full() {
         return;
@@ -87,7 +87,7 @@ fn rename_camel_case(value: &mut Value, path: &str, diagnostics: &mut Diagnostic
     }
 }
 
-/// Takes out names that mean nothing, in the config and the targets below, and returns their paths.
+/// Removes unknown names from the config and the targets below, and returns their paths.
 fn ignore_unknown(value: &mut Value, path: &str, warnings: &mut Vec<String>) {
     for path in SHAPE.take_unknown(value, path) {
         if warnings.len() < DIAGNOSTICS_MAX {
@@ -111,7 +111,7 @@ fn targets<'v>(
 
 const CREDENTIAL: &str = "credentials of this kind belong into a provider's settings";
 
-/// Keys of Portkey's configs that are known and not acted on, with a hint each.
+/// Portkey config keys that are known and not supported, with a hint each.
 const ABSENT: [(&str, &str); 23] = [
     ("after_request_hooks", ""),
     ("api_version", CREDENTIAL),
@@ -138,7 +138,7 @@ const ABSENT: [(&str, &str); 23] = [
     ("vertex_service_account_json", CREDENTIAL),
 ];
 
-/// Reports and removes what is known and not done, in the route and its targets.
+/// Reports and removes unsupported features in the route and its targets.
 fn refuse_absent(value: &mut Value, path: &str, diagnostics: &mut Diagnostics) {
     if let Some(members) = value.as_object_mut() {
         members.retain(|name, value| {

@@ -1,8 +1,8 @@
-//! `least_busy`: the target with the fewest requests under way for its weight; the next when one has
-//! failed.
+//! `least_busy`: the target with the fewest requests in flight relative to its weight; the next one
+//! after a failure.
 //!
-//! It knows the requests of all shards of this gateway, not those of other gateways. Where answers differ
-//! much in length, as they do, it spreads work better than turns.
+//! It counts the requests of all shards of this gateway, not those of other gateways. Since
+//! responses differ much in length, it balances load better than round robin.
 
 use super::strategy::{Selection, Strategy, StrategyInput};
 use crate::base::Diagnostics;
@@ -19,7 +19,7 @@ impl LeastBusy {
 impl Strategy for LeastBusy {
     fn select(&self, selection: &mut Selection<'_>) -> Option<usize> {
         let mut places = selection.open.to_vec();
-        // Of those that are alike a drawn one, or an idle group would send all to its first.
+        // A random one of equals; otherwise an idle group would send everything to its first child.
         let first = selection.rng.below(places.len());
         places.rotate_left(first);
         selection.least(&places, |it, place| {

@@ -1,8 +1,9 @@
-//! `least_latency`: of two drawn at random, the one that answers sooner; the next when one has failed.
+//! `least_latency`: of two random targets, the one with the lower latency; the next one after a
+//! failure.
 //!
-//! Its measure is a peak-sensitive average of the time to the first byte, times the requests under way
-//! (Finagle's peak EWMA). Two choices instead of all keep the shards from running to one target at once
-//! (Mitzenmacher, "The power of two choices", 2001).
+//! The measure is a peak-sensitive average of the time to the first byte, times the requests in
+//! flight (Finagle's peak EWMA). Two choices instead of all prevent the shards from choosing the
+//! same target at once (Mitzenmacher, "The power of two choices", 2001).
 
 use super::strategy::{Selection, Strategy, StrategyInput};
 use crate::base::Diagnostics;
@@ -23,7 +24,7 @@ impl Strategy for LeastLatency {
             places.swap_remove(selection.rng.below(places.len()));
         }
         let now = selection.now;
-        // A child that is a group is as quick as the quickest below it.
+        // A group is as fast as its fastest target.
         selection.least(&places, |it, place| {
             it.below(place).map(|(_, health)| health.load(now)).fold(f64::MAX, f64::min)
         })

@@ -1,50 +1,51 @@
-//! Bounds of one route. A config of a request header has tighter ones than a route of the settings,
-//! since any client may write it: what it costs must not be a hundred times what it took to send.
+//! Limits of one route. A config in a request header has tighter ones than a route in the settings,
+//! since any client may send it: handling it must not cost a hundred times as much as sending it.
 
 use std::cell::Cell;
 
 use super::path_set::PATHS_MAX;
 use crate::base::Diagnostics;
 
-/// Longest config of a request header, in bytes. It fits into the 32 KiB of a request's head together
+/// Longest config in a request header, in bytes. It fits into the 32 KiB of a request head together
 /// with the other fields.
 pub(super) const CONFIG_BYTES_MAX: usize = 24 * 1024;
 
-/// Groups inside groups.
+/// Nesting depth of groups.
 pub(super) const DEPTH_MAX: usize = 16;
 
-/// Provider calls that one request may have under way at a time: the lanes of its races, however they
-/// nest, and the copies of its mirrors. A lane may hold a body of its own.
+/// Concurrent provider calls of one request: the lanes of its races, however nested, and the copies
+/// of its mirrors. Each may hold a body of its own.
 pub(super) const LANES_MAX: usize = 16;
 
-/// Names of one `forward_headers`.
+/// Names in one `forward_headers`.
 pub(super) const FORWARD_HEADERS_MAX: usize = 64;
 
-/// Bytes of one `custom_host`.
+/// Bytes in one `custom_host`.
 pub(super) const CUSTOM_HOST_BYTES_MAX: usize = 512;
 
-/// Bounds of one route as a whole.
+/// Limits of one route as a whole.
 #[derive(Debug)]
 pub(super) struct Limits {
     /// Targets.
     pub targets: usize,
-    /// Different paths of `drop_params`.
+    /// Distinct paths of `drop_params`.
     pub drop_params: usize,
     /// Members of `override_params` and `default_params`.
     pub params: usize,
-    /// Fields of requests that conditions and sticky sessions look at.
+    /// Request fields that conditions and sticky sessions read.
     pub fields: usize,
-    /// Operators of all conditions, bare values included; none: each query has its own bound.
+    /// Operators in all conditions, including bare values; `None`: only the limit per query
+    /// applies.
     pub tests: Option<usize>,
-    /// `$regex` of all conditions; none: each query has its own bound.
+    /// `$regex` in all conditions; `None`: only the limit per query applies.
     pub patterns: Option<usize>,
-    /// Compiled `$regex` of all conditions, in bytes; none: each has its own bound only.
+    /// Size of all compiled `$regex`, in bytes; `None`: only the limit per pattern applies.
     pub pattern_bytes: Option<usize>,
-    /// Longest text that a `$regex` is held against, in bytes; a longer one does not match.
+    /// Longest text that a `$regex` is tested on, in bytes; a longer one does not match.
     pub matched_bytes: usize,
 }
 
-/// Of a route in the settings.
+/// Limits of a route in the settings.
 pub(super) static SETTINGS: Limits = Limits {
     targets: 512,
     drop_params: PATHS_MAX,
@@ -56,8 +57,8 @@ pub(super) static SETTINGS: Limits = Limits {
     matched_bytes: 16 * 1024,
 };
 
-/// Of a config in a request header. The worst pattern of [`Limits::pattern_bytes`] takes 6 µs for a byte
-/// of text (see `condition.rs`), so that all patterns of a config together take 12 ms.
+/// Limits of a config in a request header. The worst pattern of [`Limits::pattern_bytes`] takes 6
+/// µs per byte of text (see `condition.rs`), so all patterns of a config together take 12 ms.
 pub(super) static INLINE: Limits = Limits {
     targets: 64,
     drop_params: PATHS_MAX,
@@ -69,7 +70,7 @@ pub(super) static INLINE: Limits = Limits {
     matched_bytes: 2 * 1024,
 };
 
-/// What the conditions of a route have used of its bounds.
+/// Use of the limits by the conditions of a route so far.
 #[derive(Debug)]
 pub(super) struct LimitUsage {
     pub limits: &'static Limits,
@@ -84,7 +85,7 @@ impl LimitUsage {
         Self { limits, tests, patterns, pattern_bytes }
     }
 
-    /// Counts one operator; false where that is one too many, which is reported at `path`.
+    /// Counts one operator; false if the limit is exceeded, which is reported at `path`.
     pub(super) fn add_test(&self, path: &str, diagnostics: &mut Diagnostics) -> bool {
         self.tests.set(self.tests.get() + 1);
         match self.limits.tests {
@@ -97,7 +98,7 @@ impl LimitUsage {
         }
     }
 
-    /// Bytes that the next pattern may take; none where it is one too many.
+    /// Bytes that the next pattern may take; `None` if the limit is reached.
     pub(super) fn pattern_bytes_left(&self) -> Option<usize> {
         let is_left = self.limits.patterns.is_none_or(|most| self.patterns.get() < most);
         let most = self.limits.pattern_bytes.unwrap_or(usize::MAX);
@@ -110,7 +111,7 @@ impl LimitUsage {
         self.pattern_bytes.set(self.pattern_bytes.get().saturating_add(bytes));
     }
 
-    /// Bytes of all patterns.
+    /// Size of all patterns, in bytes.
     pub(super) fn pattern_bytes(&self) -> usize {
         self.pattern_bytes.get()
     }

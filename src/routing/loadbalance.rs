@@ -1,8 +1,8 @@
-//! `loadbalance`: one weighted draw.
+//! `loadbalance`: one weighted random draw.
 //!
-//! As Portkey's, it does not go on to the others when the drawn one fails, unless `on_status_codes` lists
-//! so. Unlike there, a target whose breaker is open gets no share, and weights that are all zero are
-//! refused.
+//! As in Portkey, it does not fail over to other targets unless `on_status_codes` is set. Unlike in
+//! Portkey, a target with an open breaker gets no share, and weights that are all zero are
+//! rejected.
 
 use super::strategy::{Selection, Strategy, StrategyInput};
 use crate::base::Diagnostics;
@@ -34,7 +34,7 @@ impl Strategy for Loadbalance {
     }
 }
 
-/// A draw by weight among the open children.
+/// A weighted draw among the available children.
 pub(super) fn draw(selection: &mut Selection<'_>) -> Option<usize> {
     let total: f64 = selection.open.iter().map(|place| selection.weight(*place)).sum();
     let mut point = selection.rng.unit() * total;
@@ -42,6 +42,6 @@ pub(super) fn draw(selection: &mut Selection<'_>) -> Option<usize> {
         point -= selection.weight(**place);
         point < 0.0
     };
-    // What rounding leaves over falls to the last.
+    // The last one gets the rounding error.
     selection.open.iter().find(is_drawn).or(selection.open.last()).copied()
 }

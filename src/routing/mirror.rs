@@ -1,7 +1,7 @@
-//! `mirror`: the first target answers, the others get copies of the request.
+//! `mirror`: the first target responds, the others get copies of the request.
 //!
-//! What the others answer is only recorded, with its cost; the client never waits for it. A copy is made
-//! of requests whose body is kept, not of streamed ones.
+//! Responses of the others are only recorded, with their cost; the client never waits for them.
+//! Requests with a buffered body are copied, streamed ones are not.
 
 use super::strategy::{Execution, Selection, Strategy, StrategyInput};
 use crate::base::Diagnostics;

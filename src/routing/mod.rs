@@ -1,12 +1,11 @@
-//! Routes: named rule sets that choose who answers. The keys are those of a Portkey config.
+//! Routes: named rules that select a target. The keys are those of a Portkey config.
 //!
-//! A [`Route`] is a tree of groups and targets. [`TargetRegistry`] makes it an [`ActiveRoute`], with what
-//! is known of each target: its breaker, its latency, its load. A [`Plan`] is the choice in progress for
-//! one request: it gives the next attempt, takes its outcome, and gives what follows.
+//! A [`Route`] is a tree of groups and targets. [`TargetRegistry`] turns it into an [`ActiveRoute`]
+//! with the state of each target: its breaker, latency and load. A [`Plan`] is the selection in
+//! progress for one request: it returns the next attempt, records its outcome, and continues.
 //!
-//! The part is synchronous, does no I/O and reads no clock: time, randomness and the attributes of a
-//! request ([`Attributes`]) are handed in. A way to choose is one file and one row of
-//! [`STRATEGIES`].
+//! The part is synchronous, does no I/O and reads no clock: time, randomness and the attributes of
+//! a request ([`Attributes`]) are arguments. A strategy is one file and one row of `STRATEGIES`.
 
 mod bounds;
 mod breaker;
@@ -78,7 +77,7 @@ pub use settings::RouteSettings;
 pub use target::Target;
 pub use targets::{ActiveRoute, TargetRegistry, TargetReport};
 
-/// All strategies, by the name that `strategy.mode` has for each.
+/// All strategies, by their names in `strategy.mode`.
 const STRATEGIES: &[StrategyRow] = &[
     row("single", Single::make, &[]),
     row("fallback", Fallback::make, &[]),
@@ -104,7 +103,7 @@ mod tests {
         for row in STRATEGIES {
             assert!(page.contains(&format!("\n| `{}` |", row.mode)), "{}", row.mode);
         }
-        // And the head of the table.
+        // And the header of the table.
         assert_eq!(page.matches("\n| `").count(), STRATEGIES.len() + 1);
     }
 }

@@ -1,4 +1,4 @@
-//! One place in the tree of a route, as a strategy sees it.
+//! One node of a route's tree, as a strategy sees it.
 
 use std::ops::Range;
 
@@ -6,16 +6,16 @@ use std::ops::Range;
 #[derive(Debug)]
 pub(super) struct RouteNode {
     pub name: Option<String>,
-    /// Its share where shares are drawn; finite, not negative.
+    /// Its weight in a draw; finite, not negative.
     pub weight: f64,
-    /// The targets below it, or itself.
+    /// The targets below it, or the target itself.
     pub targets: Range<usize>,
-    /// The place of its group; none: it is the one target.
+    /// The index of its group; `None` for a target.
     pub group: Option<usize>,
 }
 
 impl RouteNode {
-    /// The place of its target, if it is one.
+    /// The index of its target, if it is one.
     pub(super) fn target(&self) -> Option<usize> {
         self.group.is_none().then_some(self.targets.start)
     }

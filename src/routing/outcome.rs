@@ -1,40 +1,40 @@
-//! How an attempt ended, and whose fault it was.
+//! The outcome of an attempt, and whose fault a failure is.
 
 use std::time::Duration;
 
-/// How one attempt ended.
+/// The outcome of one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AttemptOutcome {
     /// The provider's status, or the one that the client would receive.
     pub status: u16,
     /// Whose fault it was.
     pub fault: Fault,
-    /// No response came: the provider could not be reached, broke off or made no sense. One that is too slow
-    /// follows from its status.
+    /// No response was received: the connection failed, broke off, or the response was invalid. A
+    /// timeout is recognized by its status.
     pub is_transport: bool,
-    /// How long the provider wants no more requests.
+    /// How long the provider asks to wait.
     pub retry_after: Option<Duration>,
-    /// From the beginning of the attempt to the head of a response, or to its first content.
+    /// From the start of the attempt to the response head, or to its first content.
     pub latency: Duration,
 }
 
 /// Whose fault a failure was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// There was none.
+    /// No failure.
     None,
-    /// The request's: another target would say the same, and none is to blame.
+    /// The request's: another target would give the same response, and no target is to blame.
     Client,
-    /// The target's credential or model, which time does not mend.
+    /// The target's credential or model; waiting does not help.
     Account,
-    /// The target's limit is reached.
+    /// A rate limit of the target.
     Limit,
     /// The target failed.
     Target,
 }
 
 impl Fault {
-    /// Reads a provider's status. `is_own_model`: the route and not the client named the model.
+    /// Classifies a provider's status. `is_own_model`: the route, not the client, named the model.
     #[must_use]
     pub fn of_status(status: u16, is_own_model: bool) -> Self {
         match status {
@@ -49,7 +49,7 @@ impl Fault {
 }
 
 impl AttemptOutcome {
-    /// True for a status of success, a connection that is taken over among them.
+    /// True for a success status, including 101.
     #[must_use]
     pub fn is_success(&self) -> bool {
         matches!(self.status, 101 | 200..=299)

@@ -1,20 +1,20 @@
-//! Members of a request's body that a route sets: `override_params` or `default_params`, with what the
-//! groups around it set. Targets share what they inherit, so each value is kept once.
+//! Body members that a route sets: `override_params` or `default_params`, with those of the groups
+//! around it. Targets share what they inherit, so each value is stored once.
 
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-/// What one target or group sets, and what it inherits.
+/// The members set by one target or group, and those it inherits.
 #[derive(Debug)]
 pub struct Params {
     around: Option<Arc<Params>>,
-    /// Names and raw JSON.
+    /// Names and JSON text.
     own: Vec<(String, Vec<u8>)>,
 }
 
 impl Params {
-    /// `around` with `own` in it, which win.
+    /// `around` extended by `own`, which takes precedence.
     pub(super) fn within(
         around: Option<&Arc<Self>>,
         own: &Map<String, Value>,
@@ -26,7 +26,7 @@ impl Params {
         Some(Arc::new(Self { around: around.map(Arc::clone), own: own.iter().map(raw).collect() }))
     }
 
-    /// Members of names and JSON text, for tests.
+    /// Members as names and JSON text, for tests.
     #[cfg(test)]
     pub(crate) fn from_pairs(pairs: &[(&str, &str)]) -> Self {
         let own = pairs.iter().map(|(name, json)| ((*name).to_owned(), json.as_bytes().to_vec()));
@@ -38,7 +38,8 @@ impl Params {
         self.around.as_ref()
     }
 
-    /// The members in the order of their edits: the outermost first. Of several of one name the last wins.
+    /// The members in the order of the edits: the outermost first. Of several with one name the
+    /// last one applies.
     pub fn members(&self) -> impl Iterator<Item = (&str, &[u8])> {
         let mut layers: Vec<&Self> =
             std::iter::successors(Some(self), |it| it.around.as_deref()).collect();
@@ -47,7 +48,7 @@ impl Params {
         own.map(|(name, json)| (name.as_str(), json.as_slice()))
     }
 
-    /// The JSON text that is set for `name`.
+    /// The JSON text set for `name`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         let mut layers = std::iter::successors(Some(self), |it| it.around.as_deref());

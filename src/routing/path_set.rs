@@ -1,18 +1,18 @@
-//! Several paths into one JSON body, followed together: one pass over the text, however many there are.
+//! Several paths into one JSON body, evaluated in one pass over the text.
 //!
-//! A path has one bit. What is known at a place of the text is the set of paths that lead there, a word;
-//! a step deeper is one look-up and one `and`. So a pass costs the length of the text, not its product
-//! with the paths, also where wildcards make many paths match one place.
+//! A path has one bit. The state at a position in the text is the set of paths that match it, in
+//! one word; a deeper step is one lookup and one `and`. So a pass costs the length of the text, not
+//! its product with the paths, even if wildcards make many paths match one position.
 
 use std::ops::Range;
 
-/// Paths of one set: as many as its word has bits.
+/// Paths in one set: the bits of its word.
 pub(super) const PATHS_MAX: usize = 128;
 
-/// Steps of a path, the first member included.
+/// Steps of a path, including the first member.
 pub(super) const STEPS_MAX: usize = 16;
 
-/// Paths, a bit each.
+/// A set of paths, one bit each.
 pub(super) type Bits = u128;
 
 /// One step of a path.
@@ -29,11 +29,11 @@ pub(super) enum PathStep {
 /// Several paths.
 #[derive(Debug, Default)]
 pub(super) struct PathSet {
-    /// The first steps of the paths, the second, and so on.
+    /// The first steps of the paths, the second ones, and so on.
     levels: Vec<Level>,
 }
 
-/// Which paths take which step.
+/// Which paths have which step.
 #[derive(Debug, Default)]
 struct Level {
     /// Sorted by name.
@@ -41,11 +41,11 @@ struct Level {
     /// Sorted by index.
     elements: Vec<(usize, Bits)>,
     every_element: Bits,
-    /// Paths that take a member here.
+    /// Paths with a member step here.
     by_member: Bits,
-    /// Paths that take elements here.
+    /// Paths with an element step here.
     by_element: Bits,
-    /// Paths of which this is the last step.
+    /// Paths that end at this step.
     last: Bits,
 }
 
@@ -86,7 +86,7 @@ impl Level {
 }
 
 impl PathSet {
-    /// The set of the first [`PATHS_MAX`] of `paths`. The first step of each is a member of the body.
+    /// The set of the first [`PATHS_MAX`] of `paths`. Each begins with a member of the body.
     pub(super) fn new<'p>(paths: impl IntoIterator<Item = &'p [PathStep]>) -> Self {
         let mut levels: Vec<Level> = Vec::new();
         for (place, steps) in paths.into_iter().take(PATHS_MAX).enumerate() {
@@ -106,7 +106,7 @@ impl PathSet {
         Self { levels }
     }
 
-    /// The members of the body that some of `paths` begin with, with the paths that do.
+    /// The body members with which some of `paths` begin, and those paths.
     pub(super) fn members(&self, paths: Bits) -> impl Iterator<Item = (&str, Bits)> {
         let first = self.levels.first().map(|level| level.members.as_slice());
         let members = first.unwrap_or_default().iter();
@@ -118,8 +118,8 @@ impl PathSet {
         self.levels.first().is_some_and(|level| level.last & paths != 0)
     }
 
-    /// Where in the value of a member, given as JSON text, stands what `paths` name, with the comma of
-    /// each: in order, and apart from each other. Text that is no JSON gives none or wrong ranges.
+    /// The ranges of the values that `paths` name in a member's JSON text, each with its comma: in
+    /// order and disjoint. Invalid JSON gives none or wrong ranges.
     pub(super) fn cuts(&self, member_json: &[u8], paths: Bits) -> Vec<Range<usize>> {
         let mut cuts = Vec::new();
         let mut cursor = Cursor { text: member_json, at: 0 };
@@ -129,8 +129,8 @@ impl PathSet {
         }
     }
 
-    /// Gives to `found` the JSON text of what each of `paths` names in the value of a member. Only members
-    /// of objects are followed; of several of one name the last counts.
+    /// Passes the JSON text of each value that `paths` name in a member to `found`. Only members of
+    /// objects are followed; of several with one name the last one counts.
     pub(super) fn values<'t>(
         &self,
         member_json: &'t [u8],
@@ -140,12 +140,12 @@ impl PathSet {
         let Some((first, deeper)) = self.levels.split_first() else { return };
         note(found, paths & first.last, Some(member_json.trim_ascii()));
         let mut cursor = Cursor { text: member_json, at: 0 };
-        // What is no JSON has nothing to find behind the place where it stops to be.
+        // In invalid JSON nothing is found behind the error.
         let _ = cursor.find(deeper, paths & !first.last, found);
     }
 }
 
-/// The bit of a path by its place.
+/// The bit of a path by its index.
 pub(super) fn bit(place: usize) -> Bits {
     u32::try_from(place).ok().and_then(|place| Bits::checked_shl(1, place)).unwrap_or(0)
 }
@@ -157,16 +157,16 @@ fn note<'t>(found: &mut [Option<&'t [u8]>], paths: Bits, value: Option<&'t [u8]>
     }
 }
 
-/// A place in JSON text that moves over values. On other text it stops or strays, but it never goes
-/// back, so it ends.
+/// A position in JSON text that moves over values. On invalid JSON it stops or is wrong, but it
+/// never moves back, so it terminates.
 struct Cursor<'t> {
     text: &'t [u8],
     at: usize,
 }
 
 impl<'t> Cursor<'t> {
-    /// Moves over one value and adds what `paths` name in it to `cuts`, in order. Recursion is bounded by
-    /// the number of steps.
+    /// Moves over one value and adds the ranges that `paths` name in it to `cuts`, in order.
+    /// Recursion is bounded by the number of steps.
     fn cut(&mut self, levels: &[Level], paths: Bits, cuts: &mut Vec<Range<usize>>) -> Option<()> {
         let first = self.next()?;
         let Some((level, deeper)) = levels.split_first().filter(|_| paths != 0) else {
@@ -194,7 +194,8 @@ impl<'t> Cursor<'t> {
                 self.next()?;
                 next_start = self.at;
             }
-            // It goes with the comma before it or, if nothing is kept before it, the one behind it.
+            // It is cut with the comma before it or, if nothing before it is kept, the one after
+            // it.
             if !is_cut {
                 is_kept_before = true;
             } else if is_kept_before {
@@ -208,8 +209,8 @@ impl<'t> Cursor<'t> {
         Some(())
     }
 
-    /// Moves over one value and gives what `paths` name in it to `found`. Recursion is bounded by the
-    /// number of steps.
+    /// Moves over one value and passes what `paths` name in it to `found`. Recursion is bounded by
+    /// the number of steps.
     fn find(
         &mut self,
         levels: &[Level],
@@ -224,7 +225,7 @@ impl<'t> Cursor<'t> {
         self.at += 1;
         while self.next()? != b'}' {
             let its = paths & self.key(level)?;
-            // A member of the same name before this one, and what is in it, do not count.
+            // An earlier member of the same name, and everything in it, does not count.
             note(found, its, None);
             self.next()?;
             let start = self.at;
@@ -238,7 +239,7 @@ impl<'t> Cursor<'t> {
         Some(())
     }
 
-    /// Moves over a key and its colon, and returns the paths that go on with it.
+    /// Moves over a key and its colon, and returns the paths that continue with it.
     fn key(&mut self, level: &Level) -> Option<Bits> {
         let literal = self.string()?;
         if self.next()? != b':' {
@@ -252,7 +253,7 @@ impl<'t> Cursor<'t> {
         Some(level.member(literal.get(1..literal.len() - 1)?))
     }
 
-    /// Moves over one value. Brackets are counted, not matched, so that depth costs no stack.
+    /// Moves over one value. Brackets are counted, not matched, so that depth uses no stack.
     fn skip(&mut self) -> Option<()> {
         let mut depth = 0_usize;
         loop {
@@ -273,14 +274,14 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    /// Moves to where a number, `true`, `false` or `null` ends.
+    /// Moves to the end of a number, `true`, `false` or `null`.
     fn skip_word(&mut self) -> Option<()> {
         let is_inside = |byte: &&u8| !b" \t\n\r,:\"[]{}".contains(byte);
         self.at += self.text.get(self.at..)?.iter().take_while(is_inside).count();
         Some(())
     }
 
-    /// Moves over a string and gives its literal, quotes included.
+    /// Moves over a string and returns its literal, with quotes.
     fn string(&mut self) -> Option<&'t [u8]> {
         if self.next()? != b'"' {
             return None;
@@ -297,7 +298,7 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    /// Moves over white space and returns the byte behind it.
+    /// Moves over white space and returns the byte after it.
     fn next(&mut self) -> Option<u8> {
         let behind = self.text.get(self.at..)?.trim_ascii_start();
         self.at = self.text.len() - behind.len();
@@ -323,7 +324,7 @@ mod tests {
                 r#" { "b" : [ 1 ] , "x" : "y" } "#,
                 ["{ \"b\" : [ 1 ] , \"x\" : \"y\" }", "[ 1 ]", "", "\"y\"", ""],
             ),
-            // The last of one name counts, and nothing of the ones before it.
+            // The last member of a name counts, and nothing from earlier ones.
             (r#"{"b":{"c":1},"b":2}"#, ["{\"b\":{\"c\":1},\"b\":2}", "2", "", "", ""]),
             (
                 r#"{"\u0062":{"c":null}}"#,

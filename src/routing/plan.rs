@@ -1,8 +1,8 @@
-//! The choice in progress for one request: which target next, given what has happened so far.
+//! The target selection for one request: which target is next, given the outcomes so far.
 //!
-//! A state machine without I/O. It gives the next step, takes the outcomes of attempts, and is given the
-//! time. What it promises: every available target is tried before the plan finishes, for as long as a
-//! strategy goes on and the time lasts; and a plan always ends.
+//! A state machine without I/O. It returns the next step and takes the outcomes of attempts; time
+//! is an argument. Guarantees: every available target is tried before the plan finishes, as long as
+//! the strategies fail over and time remains; and every plan ends.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,39 +17,40 @@ use super::strategy::{Execution, Selection};
 use super::targets::ActiveRoute;
 use crate::base::{IdSource, Instant};
 
-/// A neighbor of a target has to be so many times faster for the target to be called slow, and the
-/// target slower than this.
+/// A target is slow if a neighbor is faster by this factor, and the target is slower than this
+/// latency.
 const SLOW_TIMES: f64 = 5.0;
 const SLOW_NS_MIN: f64 = 500e6;
 
-/// What is to be done next.
+/// The next step of a plan.
 #[derive(Debug)]
 pub enum NextStep {
-    /// A target is called.
+    /// Call a target.
     Attempt(AttemptPlan),
-    /// Several plans run at once; the next begins after `hedge`, or when one has failed. The first good
-    /// answer wins. [`Plan::record_outcome`] wants that outcome, or the last.
+    /// Run several plans concurrently; the next one starts after `hedge`, or when one has failed.
+    /// The first successful response wins. [`Plan::record_outcome`] takes that outcome, or the last
+    /// one.
     Race {
-        /// In their order.
+        /// In order.
         lanes: Vec<Plan>,
-        /// The head start of each.
+        /// Delay between their starts.
         hedge: Duration,
     },
-    /// The last response is delivered, or the client gets the error that no target was left.
+    /// Deliver the last response, or the error that no target was left.
     Finish,
 }
 
 /// An attempt to make.
 #[derive(Debug)]
 pub struct AttemptPlan {
-    /// Place of the target in the route.
+    /// Index of the target in the route.
     pub target: usize,
-    /// What is waited before.
+    /// Delay before the attempt.
     pub wait: Duration,
     /// When it must be over.
     pub deadline: Option<Instant>,
-    /// False if the remaining time is set by the client or used up by earlier attempts; a timeout then
-    /// does not count against the target.
+    /// False if the remaining time is set by the client or used up by earlier attempts; a timeout
+    /// then does not count against the target.
     pub timeout_is_targets_fault: bool,
     /// True if another attempt may follow.
     pub has_next: bool,
@@ -58,21 +59,20 @@ pub struct AttemptPlan {
     is_first: bool,
 }
 
-/// The choice in progress.
+/// The selection in progress.
 #[derive(Debug)]
 pub struct Plan {
     active: Arc<ActiveRoute>,
-    /// From the root to where the plan stands.
+    /// From the root to the current node.
     frames: Vec<PlanFrame>,
     last: Option<AttemptOutcome>,
-    /// The last attempt was made to see whether its target is well again: its failure is not the
-    /// client's.
+    /// The last attempt was a probe whose failure is not delivered to the client.
     was_probe: bool,
-    /// Retries at the last target; none where they were used up without success, or its provider requested
-    /// too long a wait.
+    /// Retries at the last target; `None` if they were used up without success, or its provider
+    /// requested too long a wait.
     retries: Option<u32>,
     mirrors: Vec<usize>,
-    /// The limit of all attempts is the client's own.
+    /// True if the client set the limit of all attempts.
     is_clients_limit: bool,
     begun: Instant,
 }
@@ -80,12 +80,12 @@ pub struct Plan {
 #[derive(Debug)]
 struct PlanFrame {
     node: usize,
-    /// Children that were tried, a bit each.
+    /// Children that were tried, one bit each.
     tried: u64,
-    /// Attempts that were made here.
+    /// Attempts made in this group.
     attempts: u32,
     deadline: Option<Instant>,
-    /// All children were excluded: then it is as if none were.
+    /// All children were excluded, so the exclusions are ignored.
     ignores_health: bool,
 }
 
@@ -96,7 +96,8 @@ impl PlanFrame {
 }
 
 impl Plan {
-    /// A plan for one request that arrives now; `limit` is the client's own, of all attempts together.
+    /// A plan for a request that arrives now; `limit` is the client's timeout for all attempts
+    /// together.
     #[must_use]
     pub fn new(active: Arc<ActiveRoute>, limit: Option<Duration>, now: Instant) -> Self {
         let own = active.route().request_timeout;
@@ -105,7 +106,7 @@ impl Plan {
         Self { is_clients_limit, ..Self::at(active, 0, deadline, now) }
     }
 
-    /// A plan that calls one target and no other.
+    /// A plan that calls only one target.
     #[must_use]
     pub fn of_target(active: Arc<ActiveRoute>, target: usize, now: Instant) -> Self {
         let is_meant = |node: &RouteNode| node.target() == Some(target);
@@ -127,26 +128,26 @@ impl Plan {
         }
     }
 
-    /// The route with what is known of its targets.
+    /// The route with the state of its targets.
     #[must_use]
     pub fn active_route(&self) -> &Arc<ActiveRoute> {
         &self.active
     }
 
-    /// How the last attempt, or race, has ended.
+    /// Outcome of the last attempt or race.
     #[must_use]
     pub fn last(&self) -> Option<AttemptOutcome> {
         self.last
     }
 
-    /// Retries at the last target; none where they were used up without success, or its provider requested
-    /// too long a wait.
+    /// Retries at the last target; `None` if they were used up without success, or its provider
+    /// requested too long a wait.
     #[must_use]
     pub fn retries(&self) -> Option<u32> {
         self.retries
     }
 
-    /// An attempt begins.
+    /// Records the start of an attempt.
     #[must_use]
     pub fn begin(&mut self, attempt: &AttemptPlan, now: Instant) -> Option<Permit> {
         let permit = self.active.health(attempt.target)?.begin(attempt.is_first, now);
@@ -154,7 +155,7 @@ impl Plan {
         Some(permit)
     }
 
-    /// An attempt, or a race, has ended.
+    /// Records the outcome of an attempt or a race.
     pub fn record_outcome(&mut self, outcome: &AttemptOutcome, now: Instant) {
         self.last = Some(*outcome);
         if outcome.is_success() {
@@ -162,7 +163,7 @@ impl Plan {
         }
     }
 
-    /// The next step. After [`NextStep::Finish`] there is none.
+    /// The next step. None follows [`NextStep::Finish`].
     pub fn next(
         &mut self,
         attributes: &dyn Attributes,
@@ -304,7 +305,7 @@ impl Plan {
         if group.strategy.execution() == Execution::Mirror {
             let others = group.children.iter().filter(|child| **child != node);
             let below = others.filter_map(|child| active.route().nodes.get(*child));
-            // Of a group the first target stands for it.
+            // The first target of a group represents it.
             self.mirrors.extend(below.filter_map(|node| node.targets.clone().next()));
             frame.tried = u64::MAX;
         }
@@ -312,7 +313,7 @@ impl Plan {
         Transition::Descend(PlanFrame::new(node, deadline))
     }
 
-    /// When all below a node must be over.
+    /// Deadline of everything below a node.
     fn limit(
         &self,
         active: &ActiveRoute,
@@ -346,8 +347,8 @@ impl Plan {
         self.frames.iter().filter_map(|frame| Some((active.route().group(frame.node)?, frame)))
     }
 
-    /// Leaves the target that has just answered alone, if its neighbors are far faster: in groups that
-    /// spread work over targets that are alike.
+    /// Ejects the target that has just responded if its neighbors are much faster; in groups that
+    /// distribute load over similar targets.
     fn eject_slow(&self, now: Instant) {
         let [.., around, own] = self.frames.as_slice() else { return };
         let route = self.active.route();
@@ -364,7 +365,7 @@ impl Plan {
         let others = neighbors.filter(|it| !Arc::ptr_eq(it, own) && it.is_available(now));
         let mut latencies: Vec<f64> = others.filter_map(|it| it.settled_latency()).collect();
         latencies.sort_unstable_by(f64::total_cmp);
-        // The higher median, so that of two neighbors the slower counts.
+        // The higher median, so that of two neighbors the slower one counts.
         let median = latencies.get(latencies.len() / 2);
         if median.is_some_and(|median| latency > SLOW_TIMES * median) {
             own.eject_as_slow(now);
@@ -372,7 +373,7 @@ impl Plan {
     }
 }
 
-/// Where a plan goes next in the tree.
+/// The plan's next position in the tree.
 enum Transition {
     Descend(PlanFrame),
     Ascend,
@@ -383,7 +384,7 @@ fn bit(place: usize) -> u64 {
     u32::try_from(place).ok().and_then(|place| 1_u64.checked_shl(place)).unwrap_or(0)
 }
 
-/// Children that were not tried and are available.
+/// Available children that were not tried.
 fn untried(active: &ActiveRoute, group: &Group, frame: &PlanFrame, now: Instant) -> Vec<usize> {
     let node = |place: &usize| active.route().nodes.get(*group.children.get(*place)?);
     let is_available = |place: &usize| {
@@ -424,8 +425,9 @@ mod tests {
         }
     }
 
-    /// What a plan does when its attempts end with `statuses`, the last one again and again: `2`: the
-    /// target is called, `2+1`: with a copy to another, `[0 1]`: they race, `.`: the response is given.
+    /// The steps of a plan whose attempts end with `statuses`, the last one repeated: `2`: the
+    /// target is called, `2+1`: with a copy to another, `[0 1]`: they race, `.`: the response is
+    /// delivered.
     fn steps(config: &str, statuses: &[u16]) -> String {
         let epoch = Instant::now();
         let route = Arc::new(Route::from_json(config).expect(config));

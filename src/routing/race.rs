@@ -1,8 +1,8 @@
-//! `race`: several targets are called, and the first good response wins.
+//! `race`: calls several targets, and the first successful response wins.
 //!
-//! With `hedge_ms` the next one is called when the one before has not responded in that time, or has failed;
-//! with 0, the default, all are called at once. The others are cut off when one has won, and what they cost
-//! is counted. Use it where the slow tail costs more than tokens do.
+//! With `hedge_ms` the next one is called if the previous one has not responded in that time or has
+//! failed; with 0, the default, all are called at once. The others are canceled once one has won,
+//! and their cost is counted. Use it if slow responses cost more than tokens.
 
 use std::time::Duration;
 

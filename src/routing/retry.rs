@@ -1,8 +1,8 @@
-//! Whether and when a failed attempt is repeated at the same target.
+//! Retries of a failed attempt at the same target.
 //!
-//! Exponential steps with full jitter, so that clients of a target that stumbled do not come back
-//! together (Brooker, "Exponential backoff and jitter", AWS architecture blog 2015). A provider that
-//! sends `retry-after` is obeyed, within bounds.
+//! Exponential backoff with full jitter, so that clients of a failing target do not retry together
+//! (Brooker, "Exponential backoff and jitter", AWS architecture blog 2015). `retry-after` from a
+//! provider is honored, within bounds.
 
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -10,26 +10,26 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::outcome::AttemptOutcome;
 use crate::base::{Diagnostics, IdSource, member_path};
 
-/// Attempts beyond the first that a config may ask for: as Portkey documents it.
+/// Most retries that a config may request; as documented by Portkey.
 const ATTEMPTS_MAX: u32 = 5;
 
-/// Statuses that are worth another attempt, where a config does not say: Portkey's, and the 529 by
-/// which Anthropic reports an overload.
+/// Default status codes that are retried: Portkey's, and 529, Anthropic's overload status.
 const STATUSES: [u16; 6] = [429, 500, 502, 503, 504, 529];
 
-/// Upper ends of the waits: 1 s, 2 s, 4 s, 8 s, 16 s, as Portkey waits.
+/// Upper ends of the delays: 1 s, 2 s, 4 s, 8 s, 16 s, as in Portkey.
 const STEP: Duration = Duration::from_secs(1);
 
-/// Longest wait that a provider may ask for: Portkey's bound. Beyond it, the answer is passed on.
+/// Longest delay that a provider may request: Portkey's limit. Beyond it, the response is
+/// delivered.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// Whether failed attempts are repeated.
+/// The retry policy of a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryRule {
-    /// Attempts beyond the first.
+    /// Attempts after the first.
     pub attempts: u32,
     statuses: Arc<[u16]>,
-    /// The wait that a provider requests is used.
+    /// True if delays requested by the provider are honored.
     honors_retry_after: bool,
 }
 
@@ -39,22 +39,22 @@ impl Default for RetryRule {
     }
 }
 
-/// What to do after a failed attempt.
+/// The decision after a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Retry {
-    /// Again, after so long.
+    /// Retry after this delay.
     After(Duration),
-    /// The provider wants a longer wait than is bearable here.
+    /// The provider requests a longer delay than allowed.
     TooLong,
-    /// All retries have been made.
+    /// All retries are used up.
     UsedUp,
-    /// No more.
+    /// No retry.
     No,
 }
 
 impl RetryRule {
-    /// What to do after `outcome` of the attempt number `attempt`, counted from 1. A wait that is longer
-    /// than our own would be is not borne where `has_others`.
+    /// The decision after `outcome` of attempt number `attempt`, from 1. With `has_others`, a
+    /// requested delay that is longer than our own backoff is not allowed.
     pub(super) fn after(
         &self,
         outcome: &AttemptOutcome,
@@ -78,15 +78,15 @@ impl RetryRule {
     }
 }
 
-/// Whether failed attempts are repeated at the same target.
+/// Retries of failed attempts at the same target.
 #[derive(Clone, Debug, Default, serde::Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RetrySettings {
-    /// Attempts beyond the first.
+    /// Attempts after the first.
     #[schemars(range(min = 0, max = ATTEMPTS_MAX))]
     pub attempts: u32,
-    /// Statuses that are worth another attempt. Left out: 429, 500, 502, 503, 504 and 529. A provider
-    /// that cannot be reached always is; one that does not answer in time counts as 504.
+    /// Status codes that are retried. Default: 429, 500, 502, 503, 504 and 529. A connection
+    /// failure is always retried; a timeout counts as 504.
     pub on_status_codes: Option<Vec<u16>>,
     /// If false, `retry-after` from the provider is ignored. Default: it is honored up to 60 s, or up to
     /// the next backoff delay if another target is available.
@@ -96,7 +96,7 @@ pub struct RetrySettings {
 }
 
 impl RetrySettings {
-    /// The checked rule.
+    /// The checked settings.
     pub(super) fn check(self, path: &str, diagnostics: &mut Diagnostics) -> RetryRule {
         let path = member_path(path, "on_status_codes");
         let statuses = self.on_status_codes.map(|it| check_statuses(it, &path, diagnostics));
@@ -110,7 +110,7 @@ impl RetrySettings {
     }
 }
 
-/// The statuses, each once. Reports numbers that are none.
+/// The statuses without duplicates. Reports invalid ones.
 pub(super) fn check_statuses(
     mut statuses: Vec<u16>,
     path: &str,
@@ -128,7 +128,7 @@ pub(super) fn check_statuses(
     statuses
 }
 
-/// How long a provider wants no more requests, by the fields of its response. `field` looks one up.
+/// How long a provider asks to wait, from the fields of its response. `field` looks one up.
 ///
 /// `retry-after-ms` and `x-ms-retry-after-ms` in milliseconds, `retry-after` in seconds or as a date (RFC
 /// 9110 section 10.2.3; `now_unix` by the wall clock), and OpenAI's `x-ratelimit-reset-requests` and `-tokens`
@@ -166,7 +166,7 @@ fn seconds(number: f64) -> Option<Duration> {
     Duration::try_from_secs_f64(number).ok()
 }
 
-/// Reads a span of time as Go writes it: `1h2m3.5s`, `20ms`; or bare seconds.
+/// Parses a Go duration: `1h2m3.5s`, `20ms`; or plain seconds.
 fn span(text: &str) -> Option<Duration> {
     if let Ok(number) = text.parse::<f64>() {
         return seconds(number);

@@ -1,20 +1,20 @@
-//! How many retries a target may get: at most a fifth of its first attempts, so that a storm of failures
-//! does not multiply itself. A small reserve, which time refills, allows retries of quiet targets.
+//! The retry budget of a target: at most a fifth of its first attempts, so that a storm of failures
+//! does not multiply itself. A small reserve, refilled over time, allows retries at quiet targets.
 //!
-//! The scheme is that of Finagle's retry budget.
+//! The scheme is Finagle's retry budget.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
-/// A retry, in the budget's unit.
+/// Cost of a retry, in the budget's unit.
 const RETRY: i64 = 1_000;
 
-/// What a first attempt adds: a fifth of a retry.
+/// Credit for a first attempt: a fifth of a retry.
 const DEPOSIT: i64 = RETRY / 5;
 
-/// What time refills the budget to, one retry a second.
+/// Level up to which time refills the budget, one retry per second.
 const RESERVE: i64 = 10 * RETRY;
 
-/// What can be saved up.
+/// Largest balance.
 const BALANCE_MAX: i64 = 100 * RETRY;
 
 /// The budget of one target.
@@ -31,14 +31,14 @@ impl Default for RetryBudget {
 }
 
 impl RetryBudget {
-    /// A first attempt is made.
+    /// Credits a first attempt.
     pub(super) fn deposit(&self) {
         if self.balance.load(Relaxed) < BALANCE_MAX {
             self.balance.fetch_add(DEPOSIT, Relaxed);
         }
     }
 
-    /// Pays for a retry; false if there is nothing to pay it with.
+    /// Pays for a retry; false if the budget is exhausted.
     pub(super) fn withdraw(&self, now_ms: u64) -> bool {
         self.refill(now_ms);
         let pay = |balance: i64| (balance >= RETRY).then_some(balance - RETRY);
@@ -49,7 +49,7 @@ impl RetryBudget {
         let before = self.refilled_ms.swap(now_ms, Relaxed);
         let gained = i64::try_from(now_ms.saturating_sub(before)).unwrap_or(0).min(RESERVE);
         let fill = |balance: i64| (balance < RESERVE).then(|| (balance + gained).min(RESERVE));
-        // Nothing to do where it is full.
+        // No change if it is full.
         let _ = self.balance.fetch_update(Relaxed, Relaxed, fill);
     }
 }

@@ -1,19 +1,20 @@
-//! `round_robin`: the targets in turns, in proportion to their weights; the next when one has failed.
+//! `round_robin`: the targets in turn, in proportion to their weights; the next one after a
+//! failure.
 //!
-//! The turns are laid out beforehand by nginx's smooth weighted scheme, so that a target of weight 5 is
-//! not called five times in a row. All shards count on one counter.
+//! The order is precomputed with nginx's smooth weighted round robin, so that a target of weight 5
+//! is not called five times in a row. All shards share one counter.
 
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::strategy::{Selection, Strategy, StrategyInput};
 use crate::base::Diagnostics;
 
-/// Turns that are laid out at most; a weight's share is met within a thousandth.
+/// Longest precomputed round; weights are met within a thousandth.
 const TURNS_MAX: usize = 1_000;
 
 #[derive(Debug)]
 pub(super) struct RoundRobin {
-    /// Places in the group.
+    /// Positions in the group.
     turns: Vec<usize>,
 }
 
@@ -44,7 +45,7 @@ impl Strategy for RoundRobin {
     }
 }
 
-/// The shortest round that has the places in proportion to their weights.
+/// The shortest round with the positions in proportion to their weights.
 fn turns(weights: &[f64]) -> Vec<usize> {
     let total: f64 = weights.iter().sum();
     if total <= 0.0 || !total.is_finite() {

@@ -1,7 +1,7 @@
-//! A route as it is used: a tree of groups, whose strategies choose, and targets, which answer.
+//! A checked route: a tree of groups, whose strategies select, and targets, which respond.
 //!
-//! The tree is stored flat: node 0 is the root, children come after their parent, and the targets below
-//! a node are neighbors. All that is inherited has been handed down already.
+//! The tree is stored flat: node 0 is the root, children follow their parent, and the targets below
+//! a node are adjacent. All inherited settings are already applied to the targets.
 
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
@@ -22,52 +22,53 @@ pub struct Route {
     pub name: String,
     /// Never empty; the first is the root.
     pub(super) nodes: Vec<RouteNode>,
-    /// The groups of those nodes that are one.
+    /// The groups; nodes refer to them by index.
     pub(super) groups: Vec<Group>,
-    /// In the order of the tree; never empty.
+    /// In tree order; never empty.
     pub targets: Vec<Target>,
-    /// Whether and how answers are cached.
+    /// Response caching, if enabled.
     pub cache: Option<CacheRule>,
-    /// Limit of the whole call, all attempts together.
+    /// Timeout of the whole call, all attempts together.
     pub request_timeout: Option<Duration>,
-    /// What of a request decides where it goes, its body apart: others get other answers.
+    /// The request attributes, except body members, that select a target: responses are cached
+    /// separately for each.
     pub fields: Vec<Field>,
-    /// The members of a request's body that decide where it goes, sticky sessions included.
+    /// The body members that select a target, including those of sticky sessions.
     pub body_fields: BodyFields,
-    /// Compiled patterns of its conditions, in bytes.
+    /// Size of the compiled patterns of its conditions, in bytes.
     pub(super) pattern_bytes: usize,
-    /// Names in a request header that mean nothing here.
+    /// Unknown names in a request header's config.
     pub warnings: Vec<String>,
 }
 
-/// Several places of which a strategy chooses.
+/// Several nodes from which a strategy selects.
 #[derive(Debug)]
 pub(super) struct Group {
     pub strategy: Box<dyn Strategy>,
-    /// Nodes, at most [`Group::CHILDREN_MAX`].
+    /// Node indexes, at most [`Group::CHILDREN_MAX`].
     pub children: Vec<usize>,
     /// Which outcomes fail over to the next child.
     pub failover_on: FailoverOn,
     pub sticky: Option<Sticky>,
-    /// Limit of all attempts below, together.
+    /// Timeout of all attempts below, together.
     pub request_timeout: Option<Duration>,
-    /// Turns that were taken, of all shards.
+    /// Turn counter, shared by all shards.
     pub turns: AtomicUsize,
 }
 
 impl Group {
-    /// Children a group may have: as many as a word has bits.
+    /// Children of a group, at most: the bits of a word.
     pub(super) const CHILDREN_MAX: usize = 64;
 }
 
-/// Which outcomes of one child fail over to another.
+/// Which outcomes of a child fail over to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum FailoverOn {
     /// None.
     Never,
     /// All but success.
     Failure,
-    /// These statuses, and providers that cannot be reached.
+    /// These statuses, and connection failures.
     Statuses(Vec<u16>),
 }
 
@@ -88,10 +89,10 @@ impl Route {
         self.groups.get(self.nodes.get(node)?.group?)
     }
 
-    /// Memory that a config of `config_bytes` takes, in bytes, rather too much than too little.
+    /// Memory of a config of `config_bytes`, in bytes; an upper estimate.
     pub(super) fn bytes(&self, config_bytes: usize) -> usize {
-        // Each value of the config is kept once, whatever inherits it: values of `$in`, the smallest there
-        // are, take 40 bytes for two.
+        // Each value of the config is stored once, even if inherited: values of `$in`, the smallest
+        // ones, take 40 bytes for two bytes of text.
         let config = config_bytes.saturating_mul(24);
         let targets = self.targets.len() * (size_of::<Target>() + size_of::<Health>() + 256);
         config
@@ -101,7 +102,7 @@ impl Route {
             + 2 * self.pattern_bytes
     }
 
-    /// True if there is nothing to choose and nothing to repeat.
+    /// True if there is nothing to select and nothing to retry.
     #[must_use]
     pub fn is_plain(&self) -> bool {
         let is_plain =
@@ -109,17 +110,17 @@ impl Route {
         self.only_target().is_some_and(is_plain) && !self.has_group_rules()
     }
 
-    /// True if a group may select no child, or has a limit of its own: then it counts also around one
-    /// target.
+    /// True if a group may select no child, or has a timeout of its own: then it matters even with
+    /// one target.
     fn has_group_rules(&self) -> bool {
         let mut groups = (0..self.nodes.len()).filter_map(|node| Some((node, self.group(node)?)));
-        // The outermost limit is the route's.
+        // The outermost timeout is the route's.
         groups.any(|(node, it)| {
             it.strategy.may_select_none() || node > 0 && it.request_timeout.is_some()
         })
     }
 
-    /// The one target, if there is no other.
+    /// The target, if there is only one.
     #[must_use]
     pub fn only_target(&self) -> Option<&Target> {
         match self.targets.as_slice() {

@@ -1,5 +1,5 @@
 //! A route as written, in the settings file or in a request header. The keys are those of a Portkey
-//! config object; a target takes the same, so that routes nest.
+//! config object; a target takes the same keys, so routes can be nested.
 
 use std::sync::LazyLock;
 
@@ -11,75 +11,76 @@ use super::retry::RetrySettings;
 use super::sticky::StickySettings;
 use crate::base::{Diagnostics, Schema, Secret, member_path};
 
-/// Built once: making a shape costs more than all other work on an inline config.
+/// Built once: building a schema costs more than all other work on an inline config.
 pub(super) static SHAPE: LazyLock<Schema> = LazyLock::new(Schema::of::<RouteSettings>);
 
-/// A route: which targets answer, and with which edits. The keys are those of a Portkey config
-/// object, which may also be written in camelCase (`overrideParams`). Members beside `targets`
-/// apply to all targets; a target's own take precedence.
+/// A route: its targets, and edits of the request. The keys are those of a Portkey config object,
+/// which may also be written in camelCase (`overrideParams`). Keys next to `targets` apply to all
+/// targets; a target's own take precedence.
 #[derive(Debug, Default, serde::Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RouteSettings {
-    /// How a target is chosen.
+    /// How a target is selected.
     #[schemars(extend("examples" = [{
         "mode": "fallback",
         "on_status_codes": [429, 500, 502, 503, 504, 529]
     }]))]
     pub strategy: Option<StrategySettings>,
-    /// The targets: each takes the same keys as a route, `strategy` and `targets` of its own included.
-    /// Leave it out and give `provider` for the short form.
+    /// The targets: each takes the same keys as a route, including `strategy` and `targets`. Short
+    /// form for a single target: leave it out and set `provider`.
     #[schemars(extend("examples" = [[
         { "provider": "openai-prod", "override_params": { "model": "gpt-4o-mini" } },
         { "provider": "openai-prod", "override_params": { "model": "gpt-4o" } }
     ]]))]
     pub targets: Vec<Value>,
-    /// Name of a target, for `conditional`.
+    /// Name of a target, referenced by `conditional`.
     pub name: Option<String>,
-    /// Share of a target where shares are drawn: any number from 0. Left out: 1. 0: none.
+    /// Weight of a target in a draw: any number from 0. Default: 1. 0: never drawn.
     pub weight: Option<f64>,
-    /// Provider that answers, by its name here; a leading `@` is allowed, and `@name/model` also
-    /// sets the model. With `api_key`: a preset. Left out: the header or model name of the request
-    /// decides.
+    /// Provider of the target, by its configured name; a leading `@` is allowed, and `@name/model`
+    /// also sets the model. With `api_key`: a preset. Default: the header or model name of the
+    /// request selects the provider.
     pub provider: Option<String>,
-    /// Another name of `provider`, as older Portkey configs have it.
+    /// Another name of `provider`, from older Portkey configs.
     pub virtual_key: Option<String>,
-    /// The credential at the preset that `provider` names, where no configured provider is meant.
+    /// Credential for the preset in `provider`, if that is not a configured provider.
     pub api_key: Option<Secret>,
-    /// Base URL instead of the preset's; in a request header only hosts of `server.custom_hosts`.
-    /// An empty value is the same as none.
+    /// Base URL that replaces the preset's; in a request header only hosts in
+    /// `server.custom_hosts`. An empty value is the same as none.
     pub custom_host: Option<String>,
     /// True is the same as leaving `provider` out.
     pub passthrough: Option<bool>,
-    /// Members of the request body that replace the client's. Those of the target win.
+    /// Body members that override the client's. The target's take precedence.
     pub override_params: Map<String, Value>,
-    /// Members of the request body used where the client gives none. Those of the target win.
+    /// Body members used if the client sets none. The target's take precedence.
     pub default_params: Map<String, Value>,
-    /// Members of the request body that are taken out, after all other edits: `seed`,
-    /// `response_format.strict`, `tools[*].cache`.
+    /// Body members to remove, after all other edits: `seed`, `response_format.strict`,
+    /// `tools[*].cache`.
     pub drop_params: Vec<String>,
-    /// Whether failed attempts are repeated at the same target. Left out: they are not.
+    /// Retries at the same target. Default: none.
     #[schemars(extend("examples" = [{ "attempts": 2 }]))]
     pub retry: Option<RetrySettings>,
-    /// Limit in milliseconds: of all attempts together beside `targets` or in the short form, of one
-    /// attempt in a target. Left out or 0: the provider's `total_timeout_ms`, for each attempt.
+    /// Timeout in milliseconds: next to `targets` or in the short form for all attempts together,
+    /// in a target for one attempt. Default, or 0: the provider's `total_timeout_ms`, for each
+    /// attempt.
     #[schemars(range(min = 0, max = 86_400_000), example = 30_000)]
     pub request_timeout: Option<u64>,
-    /// Limit in milliseconds until the first content of an attempt, a stream's first words. Left out or 0:
-    /// none but `first_byte_timeout_ms` of the provider.
+    /// Timeout in milliseconds until the first content of an attempt, for a stream its first text.
+    /// Default, or 0: only the provider's `first_byte_timeout_ms` applies.
     #[schemars(range(min = 0, max = 86_400_000))]
     pub first_token_timeout: Option<u64>,
-    /// Names of request headers that are copied to the provider. Headers that carry a key of the
-    /// client or steer the connection are refused.
+    /// Names of request headers to copy to the provider. Headers that carry a client key or control
+    /// the connection are rejected.
     pub forward_headers: Vec<String>,
-    /// Taken for Portkey's sake: answers keep to OpenAI's form, with what it has no word for in members
-    /// that OpenAI's clients pass over.
+    /// Accepted for compatibility with Portkey: responses keep to OpenAI's format, with additional
+    /// features in members that OpenAI's clients ignore.
     pub strict_open_ai_compliance: Option<bool>,
-    /// Caching of answers. Left out: none. In a target only where there is no other.
+    /// Response caching. Default: off. In a target only if it is the only one.
     #[schemars(extend("examples" = [{ "mode": "simple", "max_age": 3600 }]))]
     pub cache: Option<CacheRuleSettings>,
 }
 
-/// How a route chooses.
+/// How a route selects targets.
 #[derive(Debug, Default, serde::Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StrategySettings {
@@ -100,7 +101,7 @@ pub struct StrategySettings {
     /// For `conditional`: name of the target if no condition is true. Default: none, and such a request
     /// is rejected.
     pub default: Option<String>,
-    /// Requests that belong together go to one target.
+    /// Sticky sessions: related requests go to the same target.
     #[schemars(extend("examples" = [{ "hash_fields": ["metadata.user_id"] }]))]
     pub sticky: Option<StickySettings>,
     /// Circuit breaker of each target. Default: it opens after 5 consecutive failures, or a 50 % failure
@@ -121,21 +122,21 @@ pub struct StrategySettings {
 #[derive(Debug, Default, serde::Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConditionSettings {
-    /// What must hold: `{ "metadata.plan": { "$eq": "paid" } }`. Looks at `metadata.NAME`,
+    /// The condition: `{ "metadata.plan": { "$eq": "paid" } }`. Fields are `metadata.NAME`,
     /// `params.NAME` (members of the body), `url.pathname`, `headers.NAME`, `model`, `key.name`,
-    /// `key.metadata.NAME` and `tokens.estimate`, with `$eq`, `$ne`, `$gt`, `$gte`, `$lt`, `$lte`,
-    /// `$in`, `$nin`, `$regex`, and `$and` and `$or` over lists. All members must hold.
+    /// `key.metadata.NAME` and `tokens.estimate`; operators are `$eq`, `$ne`, `$gt`, `$gte`, `$lt`,
+    /// `$lte`, `$in`, `$nin`, `$regex`, and `$and` and `$or` over lists. All members must be true.
     pub query: Value,
     /// Name of the target.
     pub then: String,
 }
 
 impl RouteSettings {
-    /// Reads a route as written; what has a problem is left out of it.
+    /// Parses a route as written; invalid parts are left out.
     pub fn read(mut value: Value, path: &str, diagnostics: &mut Diagnostics) -> Option<Self> {
         SHAPE.rename_camel_case(&mut value, path, diagnostics);
         let mut settings: Self = SHAPE.read(value, path, diagnostics)?;
-        // Portkey's clients send these for what is not set, and Portkey takes them for that.
+        // Portkey's clients send these for unset values, and Portkey treats them as unset.
         let is_limit = |ms: &u64| *ms > 0;
         settings.request_timeout = settings.request_timeout.filter(is_limit);
         settings.first_token_timeout = settings.first_token_timeout.filter(is_limit);
@@ -145,7 +146,7 @@ impl RouteSettings {
 }
 
 impl StrategySettings {
-    /// Members that are given, of those that only some strategies have.
+    /// The given members among those that only some strategies have.
     pub(super) fn own_members(&self) -> impl Iterator<Item = &'static str> {
         [
             ("conditions", self.conditions.is_some()),
@@ -159,7 +160,7 @@ impl StrategySettings {
     }
 }
 
-/// Where a target names its provider.
+/// How a target names its provider.
 pub(super) fn check_provider_name(
     settings: &RouteSettings,
     path: &str,

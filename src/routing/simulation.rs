@@ -1,5 +1,5 @@
-//! Many requests against targets whose failures are scripted, in virtual time and on several shards that
-//! share what they know. A seed drives arrivals, latencies and draws; it is printed when a check fails.
+//! Many requests against targets with scripted failures, in virtual time and on several shards that
+//! share state. A seed determines arrivals, latencies and draws; it is printed when a check fails.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
@@ -14,7 +14,7 @@ use crate::base::{IdSource, Instant};
 const SHARDS: usize = 4;
 const REQUESTS: usize = 10_000;
 
-/// The attributes of a request: its number stands for a user.
+/// The attributes of a request: its number is the user id.
 struct ScriptedRequest {
     user: String,
 }
@@ -34,14 +34,14 @@ impl Attributes for ScriptedRequest {
     }
 }
 
-/// How a target does at a time: status, `retry-after`, latency in milliseconds.
+/// Behavior of a target over time: status, `retry-after`, latency in milliseconds.
 type TargetScript = fn(place: usize, ms: u64, rng: &mut IdSource) -> (u16, Option<u64>, u64);
 
 fn well(_: usize, _: u64, rng: &mut IdSource) -> (u16, Option<u64>, u64) {
     (200, None, 5 + rng.below(20) as u64)
 }
 
-/// One request on its way.
+/// One request in progress.
 struct Trip {
     plan: Plan,
     request: ScriptedRequest,
@@ -52,7 +52,7 @@ struct Trip {
     tried: Vec<usize>,
 }
 
-/// How a request ended.
+/// Outcome of a request.
 struct TripEnd {
     status: u16,
     tried: Vec<usize>,
@@ -91,7 +91,7 @@ impl SimulatedTargets {
         self.epoch.after(Duration::from_millis(ms + 1))
     }
 
-    /// Starts `count` requests, one in `every_ms`, and drives all to their ends.
+    /// Starts `count` requests, one every `every_ms`, and runs all to completion.
     fn run(&mut self, count: usize, every_ms: u64, users: usize) -> Vec<TripEnd> {
         let mut events = BinaryHeap::new();
         for number in 0..count {
@@ -133,7 +133,7 @@ impl SimulatedTargets {
         ends
     }
 
-    /// Ends the attempt under way and begins the next; none where the plan is at its end.
+    /// Ends the attempt in flight and starts the next; `None` if the plan has finished.
     fn step(&mut self, trip: &mut Trip, ms: u64) -> Option<u64> {
         let now = self.at(ms);
         if let Some((_, outcome)) = trip.under_way.take() {
@@ -182,7 +182,7 @@ fn targets(count: usize) -> String {
 
 #[test]
 fn an_able_target_is_never_left_untried() {
-    // The last is always well; the others fail in all ways, together and in turns.
+    // The last one never fails; the others fail in all ways, together and in turn.
     fn script(place: usize, ms: u64, rng: &mut IdSource) -> (u16, Option<u64>, u64) {
         let is_down = !(ms / 700 + place as u64).is_multiple_of(3);
         match place {
@@ -295,7 +295,7 @@ fn breakers_open_and_close_as_stated() {
             let is_meant = |(ms, target): &&(u64, usize)| *target == 1 && (from..to).contains(ms);
             world.log.iter().filter(is_meant).count()
         };
-        // Those under way when it opens are lost as well: 3 ms of one in a millisecond.
+        // Those in flight when it opens fail as well: 3 ms of one per millisecond.
         let while_down = during(2_000, 6_000);
         let probes = 4_000 / cooldown + 1;
         assert!(while_down <= opening + 8 + probes, "{strategy}: {while_down}");
@@ -319,7 +319,7 @@ fn a_slow_target_is_left_out() {
     let mut world = SimulatedTargets::new(&config, script, 9);
     world.run(REQUESTS, 1, 1);
     let slow = world.calls[&2].0;
-    // Until its first answers are in, 2 s of the 10 s, it has its third; then it is out.
+    // Until its first responses, 2 s of the 10 s, it gets its third; then it is ejected.
     assert!(slow < REQUESTS as u64 / 3 * 4 / 10, "{slow}");
 }
 

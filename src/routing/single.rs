@@ -1,7 +1,7 @@
-//! `single`: the first target answers.
+//! `single`: the first target responds.
 //!
-//! For a route that only edits, retries or caches. It costs nothing and chooses nothing: targets behind the
-//! first are checked when the route is read, and then left out.
+//! For a route that only edits, retries or caches. It adds no cost: targets after the first are
+//! checked when the route is read, and then dropped.
 
 use super::strategy::{Selection, Strategy, StrategyInput};
 use crate::base::Diagnostics;

@@ -1,37 +1,38 @@
-//! Sticky sessions: requests that agree in some fields go to one target.
+//! Sticky sessions: requests with equal values of some fields go to one target.
 //!
-//! The hash of the fields chooses by weighted rendezvous (Thaler and Ravishankar 1998; the weights after
-//! Schindelhauer and Schomaker 2005), so that nothing is stored, all shards and gateways agree, and a
-//! session moves only when its target is out or the shares change.
+//! A weighted rendezvous hash of the fields selects the target (Thaler and Ravishankar 1998;
+//! weights after Schindelhauer and Schomaker 2005), so nothing is stored, all shards and gateways
+//! agree, and a session moves only when its target is unavailable or the weights change.
 
 use super::field::{Attributes, Field};
 use crate::base::{Diagnostics, member_path};
 
-/// Fields that a session may be known by.
+/// Fields that may identify a session.
 const FIELDS_MAX: usize = 8;
 
-/// Requests that belong together go to one target.
+/// Sticky sessions: related requests go to one target.
 #[derive(Clone, Debug, Default, serde::Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StickySettings {
-    /// False: none of this. Left out: true.
+    /// False disables sticky sessions. Default: true.
     pub enabled: Option<bool>,
-    /// What a session is known by: `metadata.NAME`, `params.NAME` or `headers.NAME`, as in
+    /// Fields that identify a session, `metadata.NAME`, `params.NAME` or `headers.NAME`, such as
     /// `["metadata.user_id"]`. A request that has none of them is not sticky.
     pub hash_fields: Vec<String>,
-    /// How long a session stays, in seconds. It stays longer here: its fields alone choose its target.
+    /// Accepted for compatibility with Portkey: the lifetime of a session in seconds. It has no
+    /// effect: only the fields select the target.
     #[schemars(range(min = 1))]
     pub ttl: Option<u64>,
 }
 
-/// What a session is known by.
+/// The fields that identify a session.
 #[derive(Debug)]
 pub(super) struct Sticky {
     pub fields: Vec<Field>,
 }
 
 impl StickySettings {
-    /// The checked settings; none where it is off.
+    /// The checked settings; `None` if disabled.
     pub(super) fn check(&self, path: &str, diagnostics: &mut Diagnostics) -> Option<Sticky> {
         if self.enabled == Some(false) {
             return None;
@@ -60,7 +61,7 @@ impl StickySettings {
 }
 
 impl Sticky {
-    /// The hash of the session; none for a request that has none of the fields.
+    /// The hash of the session; `None` for a request without any of the fields.
     pub(super) fn session(&self, attributes: &dyn Attributes) -> Option<u64> {
         let mut hasher = blake3::Hasher::new();
         let mut has_any = false;
@@ -76,7 +77,7 @@ impl Sticky {
     }
 }
 
-/// A point from 0 to just below 1.
+/// A point in [0, 1).
 pub(super) fn point(hash: u64) -> f64 {
     (hash >> 11) as f64 / (1_u64 << 53) as f64
 }

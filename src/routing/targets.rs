@@ -1,9 +1,9 @@
-//! All targets that this gateway knows, with what is known of them: one table for all shards.
+//! All targets of this gateway with their state: one table for all shards.
 //!
-//! Routes of the settings stand in it for as long as the process lives, so that a reload forgets nothing
-//! that is still true. Configs of request headers are kept by their hash, bounded; what they say is read
-//! once. A target is identified by who may have named it, its provider, model and credential and its breaker's rule:
-//! two routes that call the same model at the same provider learn from each other.
+//! Targets of routes in the settings stay in it for the lifetime of the process, so that a reload
+//! keeps their state. Configs of request headers are kept by their hash, bounded, and parsed once.
+//! A target is identified by its origin, provider, model, credential and breaker settings: two
+//! routes that call the same model at the same provider share its state.
 
 use std::sync::Arc;
 
@@ -19,27 +19,27 @@ use super::target::Target;
 use crate::base::{Instant, Secret};
 use crate::shard::Distrust;
 
-/// Providers whose connections are known not to be trusted or to be, at most.
+/// Providers whose connection trust is recorded, at most.
 const DISTRUST_MAX: usize = 4_096;
 
-/// Memory for configs of request headers, in bytes, with what is known of their targets. Those that are
-/// used least go first; one that is gone is read again.
+/// Memory for configs of request headers, in bytes, including the state of their targets. The least
+/// used ones are evicted, and parsed again when needed.
 const INLINE_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// Configs of request headers that are remembered at most.
+/// Cached configs of request headers, at most.
 const INLINE_MAX: usize = 1_024;
 
-/// Memory for what is known of targets of request headers, in bytes: for four targets of each config.
+/// Memory for the state of targets of request headers, in bytes: four targets per config.
 const KNOWN_BYTES_MAX: usize = 4 * INLINE_MAX * KNOWN_BYTES;
 
-/// One such target, its names apart.
+/// Memory of one such target, without its names.
 const KNOWN_BYTES: usize = size_of::<Health>() + size_of::<Identity>() + 64;
 
-/// A route with what is known of its targets.
+/// A route with the state of its targets.
 #[derive(Debug)]
 pub struct ActiveRoute {
     route: Arc<Route>,
-    /// In the order of the targets; none where a request names the provider.
+    /// By target; `None` if the request names the provider.
     health: Vec<Option<Arc<Health>>>,
 }
 
@@ -50,26 +50,26 @@ impl ActiveRoute {
         &self.route
     }
 
-    /// What is known of each target, in their order.
+    /// State of each target, in order.
     pub(super) fn all_health(&self) -> &[Option<Arc<Health>>] {
         &self.health
     }
 
-    /// What is known of a target, by its place; none where a request names the provider.
+    /// State of a target by its index; `None` if the request names the provider.
     #[must_use]
     pub fn health(&self, target: usize) -> Option<&Arc<Health>> {
         self.health.get(target)?.as_ref()
     }
 }
 
-/// Who may have named a target, and what it is.
+/// Identity of a target.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Identity {
-    /// The settings; else a hash of the config of a request header and of who sent it.
+    /// The settings; or a hash of a request header's config and of its sender.
     config: Option<[u8; 32]>,
     provider: String,
     model: Option<Arc<str>>,
-    /// A hash of its own credential and host, and of its breaker's rule.
+    /// A hash of its own credential and base URL, and of its breaker settings.
     own: [u8; 32],
 }
 
@@ -78,7 +78,7 @@ struct IdentityWeighter;
 
 impl Weighter<Identity, Arc<Health>> for IdentityWeighter {
     fn weight(&self, identity: &Identity, _: &Arc<Health>) -> u64 {
-        // What weighs nothing is never evicted.
+        // Entries of weight zero are never evicted.
         if identity.config.is_none() {
             return 0;
         }
@@ -87,7 +87,7 @@ impl Weighter<Identity, Arc<Health>> for IdentityWeighter {
     }
 }
 
-/// A config of a request header, with the memory that it takes.
+/// A config of a request header, with its size in memory.
 #[derive(Clone, Debug)]
 struct InlineRoute {
     active: Arc<ActiveRoute>,
@@ -113,21 +113,21 @@ pub struct TargetRegistry {
     distrust: Arc<Cache<String, Arc<Distrust>>>,
 }
 
-/// A target as it is shown.
+/// A target as the admin API shows it.
 #[derive(Clone, Debug)]
 pub struct TargetReport {
     /// The provider.
     pub provider: String,
-    /// The model; none: requests say it.
+    /// The model; `None`: requests name it.
     pub model: Option<String>,
-    /// True if a request header named it.
+    /// True if it comes from a request header.
     pub is_inline: bool,
-    /// What is known.
+    /// Its state.
     pub health: HealthReport,
 }
 
 impl TargetRegistry {
-    /// An empty table, whose clock begins at `epoch`.
+    /// An empty table, whose time starts at `epoch`.
     #[must_use]
     pub fn new(epoch: Instant) -> Self {
         let known = Cache::with_weighter(4 * INLINE_MAX, KNOWN_BYTES_MAX as u64, IdentityWeighter);
@@ -136,7 +136,8 @@ impl TargetRegistry {
         Self { epoch, known: Arc::new(known), inline: Arc::new(inline), distrust }
     }
 
-    /// What the pools of all shards know of the provider of that name at `authority`.
+    /// The connection trust of the named provider at `authority`, shared by the pools of all
+    /// shards.
     #[must_use]
     pub fn distrust(&self, provider: &str, authority: &str) -> Arc<Distrust> {
         let key = format!("{provider} {authority}");
@@ -154,7 +155,7 @@ impl TargetRegistry {
     /// A config of a request header, as `sender` sent it.
     ///
     /// # Errors
-    /// When it is too long, no JSON, or uses what is not supported.
+    /// If it is too long, not valid JSON, or uses an unsupported feature.
     pub fn inline(&self, json: &str, sender: &str) -> Result<Arc<ActiveRoute>, RouteError> {
         let mut hasher = blake3::Hasher::new();
         hasher.update(sender.as_bytes()).update(&[0]).update(json.as_bytes());
@@ -162,7 +163,7 @@ impl TargetRegistry {
         if let Some(known) = self.inline.get(&hash) {
             return Ok(known.active);
         }
-        // Two shards may read it at once; neither waits for the other.
+        // Two shards may parse it at once; neither waits for the other.
         let route = Arc::new(Route::from_json(json)?);
         let active = Arc::new(self.activate_config(&route, Some(hash)));
         let bytes = route.bytes(json.len());
@@ -193,7 +194,7 @@ impl TargetRegistry {
         Some(health)
     }
 
-    /// An active check of a provider has shown how it is; one that is not well is left alone for `wait`.
+    /// Records the result of a health check; a failing provider is ejected for `wait`.
     pub fn record_check(&self, provider: &str, is_well: bool, wait: Duration, now: Instant) {
         let its = self.known.iter().filter(|(identity, _)| identity.provider == provider);
         for (_, health) in its {
@@ -205,10 +206,10 @@ impl TargetRegistry {
         }
     }
 
-    /// All that is known, by provider and model.
+    /// All states, by provider and model.
     #[must_use]
     pub fn report(&self, now: Instant) -> Vec<TargetReport> {
-        // Those that a reload has left behind are nobody's any more.
+        // States of targets that a reload removed are not shown.
         let is_used = |(_, health): &(Identity, Arc<Health>)| Arc::strong_count(health) > 2;
         let known = self.known.iter().filter(is_used).map(|(identity, health)| TargetReport {
             is_inline: identity.config.is_some(),

@@ -1,4 +1,5 @@
-//! From a route as written to a route as used: every problem reported, all that is inherited handed down.
+//! Builds a checked route from a written one: reports every diagnostic, and applies inherited
+//! settings.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -29,7 +30,7 @@ use crate::base::{
 };
 
 impl RouteSettings {
-    /// The checked route; `None` after a problem.
+    /// The checked route; `None` after a diagnostic.
     pub fn check(self, name: &str, path: &str, diagnostics: &mut Diagnostics) -> Option<Route> {
         let before = diagnostics.len();
         if !is_name(name) {
@@ -39,7 +40,7 @@ impl RouteSettings {
         route.filter(|_| diagnostics.len() == before)
     }
 
-    /// The checked route, within `limits`; `None` after a problem.
+    /// The checked route, within `limits`; `None` after a diagnostic.
     pub(super) fn check_within(
         self,
         limits: &'static Limits,
@@ -52,7 +53,7 @@ impl RouteSettings {
     }
 }
 
-/// The checked route. None where there is nothing to go on with.
+/// The checked route. `None` if nothing usable is left.
 fn route(
     settings: RouteSettings,
     (name, path): (&str, &str),
@@ -77,7 +78,7 @@ fn route(
     targets.iter_mut().for_each(|target| target.drop_params.paths = Arc::clone(&drops));
     check_lanes(&nodes, &groups, path, diagnostics);
     let cache = match targets.as_slice() {
-        // With one target its own word counts.
+        // With one target its own setting applies.
         [_] => caches.pop(),
         _ => {
             for (at, _) in caches.iter().filter(|(at, _)| at != "config") {
@@ -110,14 +111,14 @@ fn route(
 }
 
 struct Builder<'p> {
-    /// Where the route stands in the settings.
+    /// Path of the route in the settings.
     root: String,
     nodes: Vec<RouteNode>,
     groups: Vec<Group>,
     targets: Vec<Target>,
-    /// With the places where they are written.
+    /// With their paths in the settings.
     caches: Vec<(String, CacheRuleSettings)>,
-    /// Paths of all `drop_params`, each once.
+    /// Paths of all `drop_params`, without duplicates.
     drops: Vec<DropPath>,
     /// Members of all `override_params` and `default_params`.
     params: usize,
@@ -130,7 +131,7 @@ impl Builder<'_> {
         at.replacen("config", &self.root, 1)
     }
 
-    /// Adds a config with all that is below it, and gives the place of its node.
+    /// Adds a config with everything below it, and returns the index of its node.
     fn add(
         &mut self,
         mut settings: RouteSettings,
@@ -150,7 +151,7 @@ impl Builder<'_> {
         self.nodes.push(RouteNode { name, weight, targets: 0..0, group: None });
         let group = if settings.targets.is_empty() {
             if let Some(strategy) = settings.strategy.take() {
-                // Only to report what is wrong with it.
+                // Only to report its diagnostics.
                 let path = member_path(&path, "strategy");
                 self.strategy(&strategy, Vec::new(), &path);
             }
@@ -227,7 +228,7 @@ impl Builder<'_> {
         inherited.default_params = Params::within(inherited.default_params.as_ref(), defaults);
     }
 
-    /// The paths that are written, of those of the route.
+    /// The written paths, as a subset of the route's.
     fn drop_params(&mut self, written: &[String], path: &str) -> Bits {
         let path = member_path(path, "drop_params");
         let mut chosen = 0;
@@ -295,7 +296,7 @@ impl Builder<'_> {
             let child = RouteSettings::read(written, &self.written(&at), self.diagnostics)?;
             children.push(self.add(child, &inherited, at, depth + 1)?);
             if is_single && index > 0 {
-                // It is never called: as in Portkey, it only has to be written right.
+                // It is never called: as in Portkey, it only has to be valid.
                 self.nodes.truncate(ends.0);
                 self.groups.truncate(ends.1);
                 self.targets.truncate(ends.2);
@@ -325,7 +326,7 @@ impl Builder<'_> {
         Some(Group { strategy: made, children, failover_on, sticky, request_timeout, turns })
     }
 
-    /// Reports what only a target may have, beside `targets`.
+    /// Reports members that only a target may have, next to `targets`.
     fn refuse_provider(&mut self, settings: &RouteSettings, path: &str) {
         for (name, is_given) in [
             ("provider", settings.provider.is_some()),
@@ -340,7 +341,7 @@ impl Builder<'_> {
         }
     }
 
-    /// The rule of the breakers below; conditions end what was inherited, as Portkey has it.
+    /// Settings of the breakers below; conditions end the inheritance, as in Portkey.
     fn inherit_breaker(
         &mut self,
         strategy: &StrategySettings,
@@ -429,7 +430,7 @@ impl Builder<'_> {
             default_params: inherited.default_params,
             drop_params: DropParams { chosen: inherited.drop_params, ..DropParams::default() },
             forward_headers: inherited.forward_headers,
-            // That of the short form bounds all attempts together.
+            // The timeout of the short form applies to all attempts together.
             request_timeout: millis(settings.request_timeout.filter(|_| depth > 0)),
             first_token_timeout: millis(inherited.first_token_timeout),
             retry: inherited.retry,
@@ -484,7 +485,7 @@ mod tests {
         Route::from_json(text).unwrap_or_else(|error| panic!("{text}: {error}"))
     }
 
-    /// The members as their edits leave them.
+    /// The members after all edits.
     fn members(params: &Option<Arc<Params>>) -> String {
         let Some(params) = params else { return String::new() };
         let mut members: Vec<(&str, String)> = Vec::new();
@@ -582,7 +583,7 @@ mod tests {
         assert_eq!(second.breaker, BreakerRule::default(), "conditions end what was inherited");
     }
 
-    /// Each config of a pair means what the other means.
+    /// Both configs of a pair have the same meaning.
     #[test]
     fn names_in_camel_case_and_floats() {
         for (one, other) in [
@@ -616,7 +617,7 @@ mod tests {
             let (of_header, expected) = (route(one), route(other));
             assert_eq!(of_header.warnings, expected.warnings);
             assert_eq!(format!("{of_header:?}"), format!("{expected:?}"));
-            // In the settings, too.
+            // Also in the settings.
             let (mut diagnostics, value) =
                 (Diagnostics::default(), serde_json::from_str(one).expect("JSON"));
             let settings = RouteSettings::read(value, "routes.r", &mut diagnostics);
@@ -784,7 +785,7 @@ mod tests {
         };
         assert!(Route::from_json(&groups(4, &wide(16))).is_ok());
         assert!(Route::from_json(&groups(5, &wide(16))).is_err(), "80 targets");
-        // The settings are the operator's own.
+        // The operator is trusted with the settings.
         let of_settings = |text: &str| {
             let (value, mut diagnostics) =
                 (serde_json::from_str(text).expect("JSON"), Diagnostics::default());
@@ -795,7 +796,7 @@ mod tests {
         assert!(of_settings(&groups(9, &wide(60))).is_none(), "540 targets");
     }
 
-    /// What a target inherits is there once, however many do.
+    /// An inherited value is stored once, for any number of targets.
     #[test]
     fn inherited_lists_are_shared() {
         let names = |prefix: &str| {
