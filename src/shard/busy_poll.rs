@@ -1,4 +1,4 @@
-//! Busy polling: the shard's thread spins instead of sleeping for a while after each activity.
+//! Busy polling: the shard's thread spins for a while after each activity instead of sleeping.
 //!
 //! Every finished read counts as activity. [`spin_tasks`] keep the run queue non-empty while the last
 //! activity is younger than `busy_poll_us`, so that the runtime polls the ring instead of sleeping in
@@ -33,18 +33,18 @@ pub(super) fn mark_activity() {
     }
 }
 
-/// While it spins, the runtime looks neither at its timers nor at tasks that other threads have woken.
-/// It is made to do so at this interval.
+/// While it spins, the runtime handles neither timers nor tasks woken by other threads. At this
+/// interval it is made to handle them.
 const YIELD_EVERY: Duration = Duration::from_micros(100);
 
-/// Two tasks that keep each other awake for `window` after each activity, for as long as the shard, and a
-/// third that pauses them at each [`YIELD_EVERY`].
+/// Two tasks that keep each other awake for `window` after each activity, for the lifetime of the
+/// shard, and a third that pauses them every [`YIELD_EVERY`].
 ///
-/// Two, because the runtime puts a task that wakes itself at the front of its queue, before the
-/// tasks whose I/O has just completed; one that is woken by another goes to the back.
+/// Two, because the runtime puts a task that wakes itself at the front of its queue, before tasks
+/// whose I/O has just completed; a task woken by another one goes to the back.
 ///
 /// # Errors
-/// Where there is no `/dev/null`.
+/// If `/dev/null` cannot be opened.
 pub(super) fn spin_tasks(
     window: Duration,
 ) -> io::Result<([impl Future<Output = ()>; 2], impl Future<Output = ()>)> {
@@ -65,14 +65,14 @@ pub(super) fn spin_tasks(
     Ok((spin_tasks, yield_to_driver(state, null_device)))
 }
 
-/// Waits until a yield is due. Then its own operation, which the kernel completes at once, is all
-/// that the run queue waits for, so that the runtime goes through all that it does before it sleeps,
-/// and does not sleep.
+/// Waits until a yield is due. The only runnable work is then this task's own operation, which the
+/// kernel completes at once, so the runtime runs all steps that precede a sleep, but does not
+/// sleep.
 async fn yield_to_driver(state: Rc<SpinState>, null_device: File) {
     let mut byte = vec![0];
     loop {
         poll_fn(|context| state.poll_yield(context)).await;
-        // There is nothing to be done about a failure.
+        // A failure has no remedy and no effect.
         (_, byte) = null_device.write_at(byte, 0).await;
         state.last_yield.set(Instant::now());
         let mut wakers = state.wakers.borrow_mut();
@@ -113,7 +113,8 @@ impl SpinState {
             yield_task.wake();
             return Poll::Pending;
         }
-        // Back to the run queue by way of the other: the runtime submits and reaps once per round.
+        // Back to the run queue through the other task: the runtime submits and reaps once per
+        // round.
         if let Some(other) = wakers.get_mut(1 - number).and_then(Option::take) {
             other.wake();
         }

@@ -1,4 +1,4 @@
-//! How many connections to providers a shard has open, for its metrics.
+//! Counts of a shard's provider connections, for its metrics.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -11,18 +11,18 @@ pub(super) struct ConnectionCounts {
 }
 
 impl ConnectionCounts {
-    /// Connections that are open now.
+    /// Open connections.
     pub(super) fn open_count(&self) -> i64 {
         self.open.get()
     }
 
-    /// Connections closed so far because of bytes that no request asked for.
+    /// Connections closed because of unsolicited bytes.
     pub(super) fn surplus_count(&self) -> u64 {
         self.surplus.get()
     }
 }
 
-/// Counts a connection as open for as long as it lives.
+/// Counts a connection as open until it is dropped.
 pub(super) struct OpenConnectionGuard(Rc<ConnectionCounts>);
 
 impl OpenConnectionGuard {

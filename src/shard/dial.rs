@@ -1,8 +1,8 @@
-//! Connecting to a provider: name, TCP to each address in turn, TLS.
+//! Connects to a provider: name lookup, TCP to each address in turn, TLS.
 //!
-//! Addresses are tried as RFC 8305 says: alternating families, the next one started when the one
-//! before has failed or has not answered for 250 ms; the first to connect wins and the others are
-//! closed. The caller puts one deadline around the whole.
+//! Addresses are tried as in RFC 8305: alternating families, the next one started when the previous
+//! one has failed or has not connected within 250 ms; the first to connect wins and the others are
+//! closed. The caller sets one deadline for the whole.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -35,17 +35,17 @@ pub struct Peer {
     pub name: HostName,
     /// TCP port.
     pub port: u16,
-    /// TLS, if it is spoken.
+    /// TLS settings; `None` for plain TCP.
     pub tls: Option<TlsConnector>,
 }
 
-/// Why no connection came about.
+/// Why a connection failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DialError {
     /// The name has no address.
     #[error("name look-up failed: {0}")]
     Name(Rc<str>),
-    /// No address accepted the connection; the last reason.
+    /// No address accepted the connection; the last error.
     #[error("connect failed: {0}")]
     Connect(#[source] io::Error),
     /// The TLS handshake failed.
@@ -53,49 +53,49 @@ pub enum DialError {
     Tls(#[source] io::Error),
 }
 
-/// One shard's way out: its name cache, and counts for the metrics.
+/// A shard's dialer: its DNS cache, and counts for the metrics.
 pub struct Dialer {
-    /// None: nothing can be reached but what is `scripted`.
+    /// `None`: only `scripted` connections.
     resolver: Option<Resolver>,
-    /// The next connections, whatever they are made to.
+    /// The connections returned next, for any endpoint.
     scripted: RefCell<VecDeque<Connection>>,
     lookups: Cell<u64>,
     counts: Rc<ConnectionCounts>,
 }
 
 impl Dialer {
-    /// A dialer whose name cache keeps answers for `dns_ttl`.
+    /// A dialer whose DNS cache keeps addresses for `dns_ttl`.
     #[must_use]
     pub fn new(dns_ttl: Duration) -> Self {
         Self { resolver: Some(Resolver::new(dns_ttl)), ..Self::unplugged() }
     }
 
-    /// A dialer without a network, for simulations: it connects to what [`Dialer::script`] gives it,
-    /// and then to nothing.
+    /// A dialer without a network, for simulations: it returns the connections passed to
+    /// [`Dialer::script`], then fails.
     #[must_use]
     pub fn unplugged() -> Self {
         let scripted = RefCell::default();
         Self { resolver: None, scripted, lookups: Cell::new(0), counts: Rc::default() }
     }
 
-    /// Connects to `connection` when all that were given before have been used.
+    /// Appends a connection to be returned after all earlier ones.
     pub fn script(&self, connection: Connection) {
         self.scripted.borrow_mut().push_back(connection);
     }
 
-    /// Look-ups made so far.
+    /// Number of lookups made.
     #[must_use]
     pub fn lookups(&self) -> u64 {
         self.lookups.get()
     }
 
-    /// Connections that are open now, in use or idle.
+    /// Open connections, in use or idle.
     #[must_use]
     pub fn open_count(&self) -> i64 {
         self.counts.open_count()
     }
 
-    /// Connections closed so far because bytes came that no request had asked for.
+    /// Connections closed because of unsolicited bytes.
     #[must_use]
     pub fn surplus_count(&self) -> u64 {
         self.counts.surplus_count()
@@ -105,7 +105,7 @@ impl Dialer {
         &self.counts
     }
 
-    /// The addresses of a name that the settings do not know: looked up anew, and not kept.
+    /// The addresses of a name that is not in the settings: looked up each time, not cached.
     ///
     /// # Errors
     /// [`DialError::Name`].
@@ -115,7 +115,7 @@ impl Dialer {
         Ok(alternate(&found))
     }
 
-    /// Connects, and shakes hands if the endpoint speaks TLS.
+    /// Connects, with a TLS handshake if the endpoint uses TLS.
     ///
     /// # Errors
     /// See [`DialError`].
@@ -143,7 +143,7 @@ impl Dialer {
     }
 }
 
-/// Families in turn, beginning with the one the system prefers; each address once.
+/// Alternating families, starting with the system's preferred one; each address once.
 fn alternate(addresses: &[IpAddr]) -> Vec<IpAddr> {
     let mut ordered: Vec<IpAddr> = Vec::with_capacity(addresses.len());
     let prefers_v6 = addresses.first().is_some_and(IpAddr::is_ipv6);
@@ -174,7 +174,7 @@ async fn connect_any(addresses: &[IpAddr], port: u16) -> io::Result<TcpStream> {
         } else if attempts.is_empty() {
             return Err(last_error);
         }
-        // With nobody left to start there is nothing to wait for but the attempts under way.
+        // If no address is left to start, only the attempts in flight are awaited.
         let patience =
             if waiting.len() > 0 { STAGGER } else { Duration::from_secs(u64::from(u32::MAX)) };
         match select(attempts.next(), Box::pin(timer::sleep(patience))).await {

@@ -1,17 +1,17 @@
-//! What the pools of all shards know of one provider that sent what no request asked for.
+//! Shared by the pools of all shards: whether a provider has sent unsolicited bytes.
 //!
-//! A provider that has done so once may do so while a request is under way, where nothing tells such
-//! bytes from the answer. So for some time no connection to it serves twice, on any shard.
+//! A provider that has done so once may do so during a request, when such bytes cannot be told from
+//! the response. So for some time no connection to it is reused, on any shard.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::base::Instant;
 
-/// How long the first time lasts: a single fault is soon forgotten.
+/// Duration of the first time.
 const FIRST: Duration = Duration::from_secs(60);
 
-/// Each further time is so many times as long, up to [`LONGEST`].
+/// Factor of each further time, up to [`LONGEST`].
 const GROWTH: u32 = 10;
 const LONGEST: Duration = Duration::from_secs(24 * 3_600);
 
@@ -19,9 +19,9 @@ const LONGEST: Duration = Duration::from_secs(24 * 3_600);
 #[derive(Debug)]
 pub struct Distrust {
     epoch: Instant,
-    /// Milliseconds after the epoch; 0: never.
+    /// Milliseconds since the epoch; 0: never.
     until_ms: AtomicU64,
-    /// How long the next time lasts, in milliseconds.
+    /// Duration of the next time, in milliseconds.
     next_ms: AtomicU64,
 }
 
@@ -43,7 +43,7 @@ impl Distrust {
         until > 0 && milliseconds(now.since(self.epoch)) < until
     }
 
-    /// Bytes that no request asked for have come.
+    /// Records unsolicited bytes.
     pub fn begin(&self, now: Instant) {
         if self.is_on(now) {
             return;
@@ -55,7 +55,7 @@ impl Distrust {
     }
 }
 
-/// At most a century passes between two instants.
+/// Two instants are at most a century apart.
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,8 +1,8 @@
-//! The listening socket of a shard: SO_REUSEPORT, so that the kernel spreads connections.
+//! A shard's listening socket: SO_REUSEPORT, so that the kernel distributes connections.
 //!
-//! Out of file descriptors, it backs off instead of spinning: the connection stays in the
-//! kernel's queue and is accepted when descriptors are free again. Clients may not have the last
-//! quarter of the descriptors, which is for providers, the admin listener and files.
+//! Out of file descriptors, it pauses instead of spinning: the connection stays in the kernel's
+//! queue and is accepted when descriptors are free again. The last quarter of the descriptors is
+//! reserved for providers, the admin listener and files.
 
 use std::cell::Cell;
 use std::io;
@@ -16,26 +16,25 @@ use monoio::net::{ListenerOpts, TcpListener, TcpStream};
 use super::stream::Connection;
 use super::timer;
 
-/// Connections the kernel queues for one shard before it drops SYNs.
+/// Kernel backlog of one shard; when it is full, SYNs are dropped.
 const BACKLOG: i32 = 4096;
 
-/// Pause after an accept failed for want of descriptors or memory.
+/// Pause after an accept failed for lack of descriptors or memory.
 const BACK_OFF: Duration = Duration::from_millis(50);
 
-/// Descriptors that clients may not have, at most, and of how many they are one. A gateway with so
-/// many connections has its limits elsewhere.
+/// Largest reserve of descriptors, and the divisor of the limit that gives the reserve. A gateway
+/// with more connections than that has its limits elsewhere.
 const RESERVE_MAX: RawFd = 4096;
 const RESERVE_DIVISOR: RawFd = 4;
 
-/// Descriptors that clients may have where the reserve would leave none: for a gateway that serves
-/// a few clients badly rather than nobody.
+/// Descriptors that clients may use even if the reserve would leave none.
 const CLIENTS_MIN: RawFd = 4;
 
-/// Descriptors from this number on are kept back.
+/// First reserved descriptor.
 static RESERVE_START: AtomicI32 = AtomicI32::new(RawFd::MAX);
 
-/// Raises the soft limit of open files to the hard one and returns it. Listeners that are bound
-/// afterwards keep a part of them back.
+/// Raises the soft limit of open files to the hard one and returns it. Listeners bound afterwards
+/// keep the reserve.
 ///
 /// # Errors
 /// The system's.
@@ -46,8 +45,8 @@ pub fn raise_file_limit() -> io::Result<u64> {
     Ok(hard)
 }
 
-/// Keeps a part of the process's descriptors back from clients. The kernel gives the lowest free
-/// number, so that a high number tells that those below are in use; asking costs nothing.
+/// Reserves a part of the process's descriptors. The kernel assigns the lowest free number, so a
+/// high number means that those below are in use; checking it costs nothing.
 fn limit_descriptors(files: u64) {
     let files = RawFd::try_from(files).unwrap_or(RawFd::MAX);
     let reserve = (files / RESERVE_DIVISOR).min(RESERVE_MAX);
@@ -58,19 +57,19 @@ fn limit_descriptors(files: u64) {
 pub struct Listener {
     inner: TcpListener,
     address: SocketAddr,
-    /// A client whose descriptor is one of those kept back, until it can have another.
+    /// A client on a reserved descriptor, until a lower one is free.
     waiting: Cell<Option<(TcpStream, SocketAddr)>>,
-    /// Descriptors from this number on are kept back.
+    /// First reserved descriptor.
     reserve_start: RawFd,
 }
 
-/// Accepting failed; the caller counts it and asks again.
+/// Accepting failed; the caller counts it and tries again.
 #[derive(Debug, thiserror::Error)]
 pub enum AcceptError {
-    /// Descriptors or memory are used up; the listener has paused for a moment.
+    /// Out of descriptors or memory; the listener has paused.
     #[error("out of file descriptors or memory: {0}")]
     Exhausted(#[source] io::Error),
-    /// The connection was gone before it was accepted, or could not be set up.
+    /// The connection was closed before it was accepted, or could not be set up.
     #[error("connection lost while accepting: {0}")]
     Lost(#[source] io::Error),
 }
@@ -79,7 +78,7 @@ impl Listener {
     /// Binds on the calling shard.
     ///
     /// # Errors
-    /// The system's, for instance when the address is in use by another user's process.
+    /// The system's, for example if the address is in use by another user's process.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let options = ListenerOpts::new().reuse_port(true).reuse_addr(true).backlog(BACKLOG);
         let inner = TcpListener::bind_with_config(address, &options)?;
@@ -110,7 +109,7 @@ impl Listener {
                 return Connection::new(stream).map(|it| (it, peer)).map_err(AcceptError::Lost);
             }
             Ok(client) => {
-                // One client waits here, those behind it in the kernel's queue.
+                // One client waits here, later ones in the kernel's queue.
                 self.waiting.set(Some(client));
                 io::Error::from_raw_os_error(libc::EMFILE)
             }
@@ -124,7 +123,7 @@ impl Listener {
     }
 }
 
-/// The same socket under the lowest number that is free now, or as it is if there is none.
+/// The same socket under the lowest free number, or unchanged if none is lower.
 #[expect(unsafe_code, reason = "the runtime shows its descriptors as numbers only")]
 fn renumber(stream: TcpStream) -> io::Result<TcpStream> {
     // SAFETY: `stream` keeps the descriptor open until this function ends.
@@ -135,8 +134,8 @@ fn renumber(stream: TcpStream) -> io::Result<TcpStream> {
     }
 }
 
-/// Finds the port that all shards will share when the settings ask for port 0: binds once with
-/// SO_REUSEPORT and keeps that socket, not listening, so that nobody else takes the port.
+/// Selects the port that all shards share if the settings ask for port 0: binds once with
+/// SO_REUSEPORT and keeps that socket, not listening, so that the port stays reserved.
 ///
 /// # Errors
 /// The system's.
@@ -146,8 +145,8 @@ pub fn bind_free(address: SocketAddr) -> io::Result<(socket2::Socket, SocketAddr
         socket2::Type::STREAM,
         Some(socket2::Protocol::TCP),
     )?;
-    // Not where the system picks the port: among sockets that do not listen yet, address reuse
-    // would let it pick the same one for two processes.
+    // Not if the system picks the port: among sockets that do not listen yet, address reuse would
+    // allow it to pick the same one for two processes.
     socket.set_reuse_address(address.port() != 0)?;
     socket.set_reuse_port(true)?;
     socket.bind(&address.into())?;

@@ -1,7 +1,7 @@
-//! Bounded mailboxes between threads: the control thread tells a shard what has changed.
+//! Bounded mailboxes, through which the control thread sends updates to a shard.
 //!
-//! A send never blocks; a full mailbox refuses, and the sender counts or retries. Delivery wakes a
-//! sleeping shard through its eventfd.
+//! Sending never blocks; a full mailbox returns the message, and the sender counts or retries. A
+//! message wakes a sleeping shard through its eventfd.
 
 use futures_channel::mpsc;
 use futures_util::StreamExt;
@@ -20,7 +20,7 @@ impl<T> Clone for Sender<T> {
     }
 }
 
-/// A mailbox for `bound` messages (plus one for each sender).
+/// A mailbox for `bound` messages, plus one per sender.
 #[must_use]
 pub fn mailbox<T>(bound: usize) -> (Sender<T>, Mailbox<T>) {
     let (sender, receiver) = mpsc::channel(bound);
@@ -28,10 +28,10 @@ pub fn mailbox<T>(bound: usize) -> (Sender<T>, Mailbox<T>) {
 }
 
 impl<T> Sender<T> {
-    /// Puts a message in.
+    /// Sends a message.
     ///
     /// # Errors
-    /// The message comes back if the mailbox is full or its owner is gone.
+    /// Returns the message if the mailbox is full or its owner is gone.
     pub fn send(&mut self, message: T) -> Result<(), T> {
         self.0.try_send(message).map_err(mpsc::TrySendError::into_inner)
     }

@@ -1,7 +1,7 @@
-//! Connections without sockets: what comes is a script, what goes is kept on a tape.
+//! Connections in memory: a script provides the received bytes, a tape records the sent ones.
 //!
-//! They drive the same reader and writer as sockets do, so that the whole line can run in a
-//! simulation with chosen splits and faults, and its instructions can be counted.
+//! They use the same reader and writer as sockets, so the whole pipeline can run in a simulation
+//! with chosen splits and faults, and its instructions can be counted.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -15,19 +15,19 @@ use std::time::Duration;
 use super::timer::{Sleep, sleep_until};
 use crate::base::Instant;
 
-/// One thing that happens on the receiving side.
+/// One step of the receiving side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// These bytes come in one read.
+    /// These bytes arrive in one read.
     Bytes(Vec<u8>),
-    /// Nothing comes this time, but something will.
+    /// This poll is pending; the task is woken at once.
     Pause,
-    /// Nothing comes for so long.
+    /// Nothing arrives for this time.
     Wait(Duration),
-    /// Nothing comes until something has been sent since the last of these steps; that is then
-    /// acknowledged.
+    /// Nothing arrives until something has been sent since the last such step; the sent bytes are
+    /// then acknowledged.
     Request,
-    /// Nothing comes any more, and no end either.
+    /// Nothing arrives any more, and the connection stays open.
     Hang,
     /// The peer closes.
     End,
@@ -35,13 +35,13 @@ pub enum Step {
     Break,
 }
 
-/// What a connection receives, step by step; after the last step it hangs.
+/// The steps of a receiving side; after the last one the connection hangs.
 #[derive(Default)]
 pub struct Script {
     steps: VecDeque<Step>,
-    /// The wait under way.
+    /// The wait in progress.
     wait: Option<Pin<Box<Sleep>>>,
-    /// What the other side sends.
+    /// The tape that steps wait for.
     sent: Tape,
 }
 
@@ -52,7 +52,7 @@ impl Script {
         Self { steps: steps.into_iter().collect(), wait: None, sent: Tape::default() }
     }
 
-    /// The same script, which waits for what is sent onto `tape`.
+    /// The same script, whose steps wait for bytes on `tape`.
     pub(super) fn answering(mut self, tape: &Tape) -> Self {
         let waits = self.steps.contains(&Step::Request);
         tape.0.borrow_mut().acknowledged = waits.then_some(0);
@@ -60,7 +60,7 @@ impl Script {
         self
     }
 
-    /// The bytes of the next read; none of them is the end of the stream.
+    /// The bytes of the next read; empty at the end of the stream.
     pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Vec<u8>>> {
         loop {
             if let Some(wait) = &mut self.wait {
@@ -91,7 +91,7 @@ impl Script {
     }
 }
 
-/// What a connection has sent. Clones share one tape.
+/// The sent bytes of a connection. Clones share one tape.
 #[derive(Clone, Debug, Default)]
 pub struct Tape(Rc<RefCell<TapeState>>);
 
@@ -101,14 +101,14 @@ struct TapeState {
     cut_after: Option<usize>,
     last_write: Option<Instant>,
     written: u64,
-    /// How many of the written bytes the peer has acknowledged; none: it does so at once.
+    /// Number of acknowledged bytes; `None`: all are acknowledged at once.
     acknowledged: Option<u64>,
-    /// Who waits for the next write.
+    /// Waker for the next write.
     reader: Option<Waker>,
 }
 
 impl Tape {
-    /// A tape whose peer stops taking bytes after so many: the write that passes it fails.
+    /// A tape that accepts so many bytes; the write beyond fails.
     #[must_use]
     pub fn cut_after(count: usize) -> Self {
         Self(Rc::new(RefCell::new(TapeState { cut_after: Some(count), ..TapeState::default() })))
@@ -121,13 +121,13 @@ impl Tape {
         Self(Rc::new(RefCell::new(TapeState { bytes, ..TapeState::default() })))
     }
 
-    /// Everything written so far; the tape is empty afterwards.
+    /// Takes everything written so far.
     #[must_use]
     pub fn take(&self) -> Vec<u8> {
         std::mem::take(&mut self.0.borrow_mut().bytes)
     }
 
-    /// When something was last written.
+    /// Time of the last write.
     #[must_use]
     pub fn last_write(&self) -> Option<Instant> {
         self.0.borrow().last_write
@@ -138,7 +138,7 @@ impl Tape {
         state.acknowledged.unwrap_or(state.written)
     }
 
-    /// Waits for bytes that are not yet acknowledged, and acknowledges them.
+    /// Waits for unacknowledged bytes, and acknowledges them.
     fn poll_acknowledge(&self, context: &Context<'_>) -> Poll<()> {
         let mut state = self.0.borrow_mut();
         if state.acknowledged.is_none_or(|count| count < state.written) {

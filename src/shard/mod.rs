@@ -1,11 +1,12 @@
-//! The machine: pinned threads, the io_uring runtime, sockets, TLS, names, timers, pools.
+//! Threads and I/O: pinned threads, the io_uring runtime, sockets, TLS, DNS, timers, pools.
 //!
-//! One shard is one thread that owns everything it touches. It promises that a read is never lost
-//! to a dropped future ([`Reader::fill`] keeps its operation), that a connection whose owner is
-//! gone is closed at once, and that nothing here blocks: name look-ups run on offload threads.
+//! A shard is one thread that owns everything it uses. Guarantees: dropping a future never loses
+//! received bytes ([`Reader::fill`] keeps its operation); a connection is closed as soon as its
+//! owner is dropped; nothing blocks, and name lookups run on offload threads.
 //!
-//! Only this part names the async runtime. It knows no HTTP and no provider. Absent on purpose:
-//! SQPOLL, fixed files, multishot receives and SEND_ZC, none of which showed a gain on this job.
+//! Only this part names the async runtime. It knows no HTTP and no provider. Deliberately absent:
+//! SQPOLL, fixed files, multishot receives and SEND_ZC, none of which showed a gain for this
+//! workload.
 
 mod busy_poll;
 mod connection_counts;

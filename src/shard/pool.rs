@@ -1,9 +1,9 @@
 //! Idle connections to one endpoint, kept by one shard: last in, first out.
 //!
-//! The newest connection is the likeliest to be alive and warm; the oldest age out. Each idle
-//! connection keeps a read in flight from the moment it is put back. That read is the next answer's,
-//! and meanwhile tells whether the provider has closed or sent bytes that no request asked for: such
-//! a connection is never used again, and its provider is distrusted (see `distrust.rs`).
+//! The newest connection is the likeliest to be alive and warm; the oldest ones expire. An idle
+//! connection keeps a read in flight, which is the next response's first read. If it completes
+//! earlier, the provider has closed the connection or sent unsolicited bytes: the connection is not
+//! reused, and for unsolicited bytes the provider is distrusted (see `distrust.rs`).
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -16,43 +16,43 @@ use super::stream::{Connection, IdleState};
 use super::timer::Watchdog;
 use crate::base::Instant;
 
-/// Bounds of a pool.
+/// Limits of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolLimits {
     /// Idle connections kept, at most.
     pub idle_max: usize,
-    /// How long one may be idle.
+    /// Idle timeout of a connection.
     pub idle_timeout: Duration,
-    /// How old one may become.
+    /// Maximum age of a connection.
     pub age_max: Duration,
 }
 
-/// What a pool did, for the metrics.
+/// An event of a pool, for the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PoolEvent {
-    /// An idle connection was taken.
+    /// An idle connection was reused.
     Reused,
-    /// An idle connection was thrown away: closed by the peer, surplus bytes, or too old.
+    /// An idle connection was closed: by the peer, for unsolicited bytes, or by age.
     Discarded,
 }
 
-/// A connection and when it was made.
+/// A pooled connection with its age.
 pub struct Pooled {
     /// The connection.
     pub connection: Connection,
-    /// True if it has served a call before: only then may a failed call be repeated silently.
+    /// True if it has served a call before: only then may a failed call be retried silently.
     pub reused: bool,
-    /// The provider has answered so often without surplus that an answer which is there at once is
-    /// believed; on a busy shard most are.
+    /// The provider has sent so many responses without surplus bytes that a response which arrives
+    /// at once is accepted; true for most connections on a busy shard.
     pub is_proven: bool,
-    /// The timer of the waits on it, from call to call.
+    /// Timer of the waits on it, reused from call to call.
     pub watchdog: Watchdog,
     made: Instant,
     open: OpenConnectionGuard,
 }
 
 impl Pooled {
-    /// Bytes that no request asked for came on it: it is closed, and counted.
+    /// Unsolicited bytes came: the connection is closed and counted.
     pub fn discard_for_surplus(self, pool: &Pool) {
         self.open.count_surplus();
         pool.distrust();
@@ -73,11 +73,11 @@ pub struct Pool {
     limits: PoolLimits,
     idle: RefCell<Vec<Idle>>,
     distrust: Arc<Distrust>,
-    /// Answers without surplus that are still owed.
+    /// Further responses without surplus until the provider is trusted.
     probation: Cell<u32>,
 }
 
-/// So many answers without surplus prove a provider.
+/// Responses without surplus after which a provider is trusted.
 const PROBATION: u32 = 1_000;
 
 impl Pool {
@@ -88,7 +88,7 @@ impl Pool {
         Self { endpoint, limits, idle, distrust, probation: Cell::new(PROBATION) }
     }
 
-    /// How many are idle.
+    /// Number of idle connections.
     #[must_use]
     pub fn idle_count(&self) -> usize {
         self.idle.borrow().len()
@@ -113,8 +113,8 @@ impl Pool {
         }
     }
 
-    /// Makes a new connection. The oldest idle one makes room for it: a caller whose body can be sent
-    /// only once comes here although some are idle, and each such call would leave one more.
+    /// Opens a new connection. The oldest idle one makes room for it: calls whose body can be sent
+    /// only once always open a connection, and would otherwise add one idle connection each.
     ///
     /// # Errors
     /// See [`DialError`].
@@ -132,15 +132,15 @@ impl Pool {
         if idle.is_empty() { None } else { Some(idle.remove(0)) }
     }
 
-    /// Takes in a connection that was made elsewhere: one in memory, for simulations.
+    /// Adds a connection that was made elsewhere: one in memory, for simulations.
     pub fn adopt(&self, connection: Connection, dialer: &Dialer) {
         let open = OpenConnectionGuard::new(dialer.counts());
         let (made, watchdog) = (Instant::now(), Watchdog::default());
         self.put_back(Pooled { connection, reused: false, is_proven: false, watchdog, made, open });
     }
 
-    /// Keeps a connection whose last answer was read to its end, unless more has come, it is old,
-    /// one too many, or its provider is not trusted with it: then it is closed.
+    /// Keeps a connection after a complete response, unless more bytes came, it is too old, the
+    /// pool is full, or its provider is distrusted: then it is closed.
     pub fn put_back(&self, pooled: Pooled) {
         let now = Instant::now();
         let is_old = now.since(pooled.made) >= self.limits.age_max;
@@ -156,7 +156,7 @@ impl Pool {
         }
     }
 
-    /// Nothing that is idle now, or will be soon, is used again.
+    /// Prevents the reuse of all connections that are idle now or later.
     fn distrust(&self) {
         self.distrust.begin(Instant::now());
         self.probation.set(PROBATION);
@@ -164,14 +164,14 @@ impl Pool {
     }
 
     fn drop_idle(&self) {
-        // Out of the cell while connections are dropped, since dropping runs foreign code.
+        // Moved out of the cell first, since dropping connections runs foreign code.
         drop(std::mem::take(&mut *self.idle.borrow_mut()));
     }
 
-    /// Drops what has aged out or died; called about once a second.
+    /// Closes expired and dead connections; called about once a second.
     pub fn sweep(&self, mut on_event: impl FnMut(PoolEvent)) {
         let now = Instant::now();
-        // Out of the cell while connections are dropped, since dropping runs foreign code.
+        // Moved out of the cell first, since dropping connections runs foreign code.
         let all = std::mem::take(&mut *self.idle.borrow_mut());
         let kept: Vec<Idle> = all
             .into_iter()
@@ -201,7 +201,8 @@ impl Pool {
     fn is_silent(&self, idle: &Idle, seen: IdleState) -> bool {
         if seen == IdleState::Surplus {
             idle.open.count_surplus();
-            // A balancer's 408 before it closes what is idle is no sign of confusion.
+            // A 408 that a load balancer sends before it closes an idle connection is no protocol
+            // error.
             if !idle.connection.reader.bytes().starts_with(b"HTTP/1.1 408") {
                 self.distrust();
             }

@@ -1,9 +1,8 @@
-//! Host names to addresses, off the shard.
+//! Resolves host names, off the shard's thread.
 //!
-//! `getaddrinfo` blocks and tells no lifetime, so it runs on an offload thread and its answer is
-//! kept for `dns_ttl_ms`. While a fresh look-up fails, the last good answer is used: a broken
-//! resolver must not take down providers that are up. The cache is bounded by the hosts that the
-//! settings name.
+//! `getaddrinfo` blocks and returns no TTL, so it runs on an offload thread and its result is
+//! cached for `dns_ttl_ms`. While lookups fail, the last good result is used: a failing resolver
+//! must not take down providers that are up. The cache is bounded by the hosts in the settings.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -18,30 +17,30 @@ use futures_util::future::{LocalBoxFuture, Shared};
 
 use crate::base::Instant;
 
-/// How long a failed look-up is believed.
+/// How long a failed lookup is cached.
 const FAILURE_TTL: Duration = Duration::from_secs(1);
 
-/// The host that a connection is made to.
+/// The host of a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum HostName {
     /// A literal address.
     Address(IpAddr),
-    /// A name to look up.
+    /// A name to resolve.
     Dns(String),
 }
 
 type Resolution = Result<Rc<[IpAddr]>, Rc<str>>;
 
 struct Entry {
-    /// The last good answer, if there was one.
+    /// The last good result, if any.
     good: Option<Rc<[IpAddr]>>,
     failure: Option<Rc<str>>,
     fresh_until: Instant,
-    /// The look-up under way; all who ask share it.
+    /// The lookup in flight, shared by all waiting calls.
     pending: Option<Shared<LocalBoxFuture<'static, Resolution>>>,
 }
 
-/// One shard's view of the name service.
+/// One shard's DNS cache.
 pub(super) struct Resolver {
     entries: RefCell<HashMap<String, Entry>>,
     ttl: Duration,
@@ -52,8 +51,8 @@ impl Resolver {
         Self { entries: RefCell::new(HashMap::new()), ttl }
     }
 
-    /// All addresses of `host`, in the order of the system's preference. `on_lookup` is called
-    /// for a look-up that is really made.
+    /// All addresses of `host`, in the system's order of preference. `on_lookup` is called only if
+    /// a lookup is actually made.
     pub(super) async fn addresses(&self, host: &str, on_lookup: impl FnOnce()) -> Resolution {
         let pending = {
             let mut entries = self.entries.borrow_mut();
@@ -108,7 +107,7 @@ impl Entry {
     }
 }
 
-/// All addresses of `host`, asked of the name service and kept nowhere.
+/// All addresses of `host`, looked up without the cache.
 pub(super) async fn lookup(host: String) -> Resolution {
     let found = monoio::spawn_blocking(move || -> io::Result<Vec<IpAddr>> {
         Ok((host.as_str(), 0).to_socket_addrs()?.map(|address| address.ip()).collect())

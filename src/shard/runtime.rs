@@ -11,18 +11,18 @@ use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
 use super::busy_poll;
 use crate::base::log_message;
 
-/// Threads that run blocking name look-ups for one shard, at most.
+/// Threads for blocking name lookups of one shard, at most.
 const OFFLOAD_THREADS: usize = 2;
 
-/// Submission entries of a ring; the runtime submits early when they are used up.
+/// Submission queue entries of a ring; the runtime submits early when they are used up.
 const RING_ENTRIES: u32 = 1024;
 
-/// What moves the bytes.
+/// The I/O driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Driver {
     /// io_uring.
     IoUring,
-    /// epoll: the fallback, 5 to 10 % dearer in CPU.
+    /// epoll: the fallback, with 5 to 10 % more CPU.
     Epoll,
 }
 
@@ -30,20 +30,20 @@ thread_local! {
     static DRIVER: Cell<Driver> = const { Cell::new(Driver::IoUring) };
 }
 
-/// What moves the bytes of the calling shard.
+/// The I/O driver of the calling shard.
 pub(super) fn driver() -> Driver {
     DRIVER.get()
 }
 
-/// How a shard is to run.
+/// Settings of a shard's thread.
 #[derive(Clone, Copy, Debug)]
 pub struct ShardOptions {
-    /// Which core it is pinned to.
+    /// The core it is pinned to.
     pub core: Option<usize>,
-    /// What it runs on.
+    /// Its I/O driver.
     pub driver: Driver,
-    /// How long it spins before it sleeps; zero: never. Nothing with epoll, whose runtime would look
-    /// at no timer meanwhile.
+    /// How long it busy-polls before it sleeps; zero: never. Ignored with epoll, whose runtime
+    /// would handle no timers meanwhile.
     pub busy_poll: Duration,
 }
 
@@ -55,7 +55,7 @@ pub enum ShardError {
     Runtime(#[source] io::Error),
 }
 
-/// Runs `main` on the calling thread as a shard, until it is done.
+/// Runs `main` on the calling thread as a shard, until it returns.
 ///
 /// # Errors
 /// [`ShardError::Runtime`] if the kernel refuses the ring or the poller.
@@ -67,7 +67,7 @@ where
     F::Output: 'static,
 {
     if let Some(core) = options.core {
-        // A container may forbid it; the shard then runs where the scheduler puts it.
+        // A container may forbid pinning; the shard then runs on any core.
         core_affinity::set_for_current(core_affinity::CoreId { id: core });
     }
     DRIVER.set(options.driver);
@@ -103,24 +103,24 @@ where
     .map_err(ShardError::Runtime)
 }
 
-/// Starts a task on the calling shard. It is dropped, not finished, when the shard ends.
+/// Starts a task on the calling shard. It is dropped when the shard ends.
 pub fn spawn(task: impl Future<Output = ()> + 'static) {
-    // The handle only serves to wait for the task; dropping it lets the task go on.
+    // The handle only awaits the task; dropping it detaches the task.
     drop(monoio::spawn(task));
 }
 
 /// SINGLE_ISSUER and COOP_TASKRUN: 14.5 against 17.0 µs per forwarded request with the kernel's
-/// defaults (2 cores, Zen 4, Linux 6.18). DEFER_TASKRUN measures the same, but reaps nothing
-/// while the run queue is never empty, as when a shard spins.
+/// defaults (2 cores, Zen 4, Linux 6.18). DEFER_TASKRUN measures the same, but reaps nothing while
+/// the run queue is never empty, as during busy polling.
 fn ring() -> io_uring::Builder {
     let mut builder = io_uring::IoUring::builder();
     builder.setup_single_issuer().setup_coop_taskrun();
     builder
 }
 
-/// Tries a ring as the shards will have, with an operation that the kernel must submit and complete:
-/// a seccomp profile may allow to set up a ring and refuse to enter it. The reason is given when it
-/// must be epoll.
+/// Tests a ring as the shards use it, with an operation that the kernel must submit and complete: a
+/// seccomp profile may allow to set up a ring and refuse to enter it. Returns the reason if epoll
+/// must be used.
 #[must_use]
 pub fn probe_driver() -> (Driver, Option<io::Error>) {
     match try_ring() {
@@ -150,7 +150,7 @@ fn push(ring: &mut io_uring::IoUring, operation: &io_uring::squeue::Entry) -> io
     pushed.map_err(io::Error::other)
 }
 
-/// The cores this process may run on, in order.
+/// The cores available to this process, in order.
 #[must_use]
 pub fn available_cores() -> Vec<usize> {
     let cores = core_affinity::get_core_ids().unwrap_or_default();

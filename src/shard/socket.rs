@@ -1,20 +1,20 @@
-//! Questions to the system about one socket that the runtime has no words for.
+//! System calls on a socket that the runtime does not offer.
 //!
-//! Each takes a descriptor that its caller keeps open during the call. None of them waits.
+//! The caller keeps the descriptor open during the call. None of them blocks.
 
 use std::io;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
-/// Shuts one or both directions down; reads and writes in flight end. An error means that the
-/// peer was faster.
+/// Shuts down one or both directions; reads and writes in flight end. An error means that the peer
+/// has already closed.
 #[expect(unsafe_code, reason = "the runtime offers no shutdown that leaves reads in flight")]
 pub(super) fn shutdown(descriptor: RawFd, how: libc::c_int) {
     // SAFETY: the caller keeps the descriptor open; the call touches no memory of ours.
     let _ = unsafe { libc::shutdown(descriptor, how) };
 }
 
-/// What a receive would bring now.
+/// The state of a socket's receive buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PeekResult {
     /// Nothing yet.
@@ -25,7 +25,7 @@ pub(super) enum PeekResult {
     End,
 }
 
-/// Looks at what is waiting to be received, and leaves it there.
+/// Peeks at the receive buffer.
 #[expect(unsafe_code, reason = "the runtime offers no look at a socket without a read")]
 pub(super) fn peek(descriptor: RawFd) -> PeekResult {
     let mut byte = 0_u8;
@@ -41,26 +41,27 @@ pub(super) fn peek(descriptor: RawFd) -> PeekResult {
     }
 }
 
-/// How long the peer's system takes to answer ours, as measured so far. None where the system does
-/// not say.
+/// Smoothed round-trip time to the peer, as the kernel measures it. `None` if the system does not
+/// provide it.
 pub(super) fn round_trip(descriptor: RawFd) -> Option<Duration> {
-    // Behind eight bytes, 16 numbers of 32 bits; `tcpi_rtt` is the last of them, in microseconds.
+    // After eight bytes come 16 numbers of 32 bits; `tcpi_rtt` is the last of them, in
+    // microseconds.
     let pair = tcp_info(descriptor)?.get(RTT_AT)?.to_ne_bytes();
     let [_, _, _, _, rtt @ ..] = pair;
     Some(Duration::from_micros(u32::from_ne_bytes(rtt).into()))
 }
 
-/// Where `struct tcp_info` has `tcpi_rtt`, in the same units, as the later half.
+/// Index of the eight bytes of `struct tcp_info` whose later half is `tcpi_rtt`.
 const RTT_AT: usize = 8;
 
-/// Where `struct tcp_info` has `tcpi_bytes_acked`, in units of its eight bytes (Linux 4.1; `libc`
-/// knows only the older, shorter structure).
+/// Index of `tcpi_bytes_acked` in `struct tcp_info`, in units of eight bytes (Linux 4.1; `libc`
+/// declares only the older, shorter structure).
 const BYTES_ACKED_AT: usize = 15;
 
-/// Bytes that we have sent and the peer's system has acknowledged, since the connection was made
-/// by us. None where the system does not say.
+/// Bytes sent and acknowledged by the peer's kernel, on a connection that we opened. `None` if the
+/// system does not provide it.
 pub(super) fn bytes_acknowledged(descriptor: RawFd) -> Option<u64> {
-    // The first acknowledgement, of our SYN, is counted like that of a byte.
+    // The acknowledgment of our SYN counts as one byte.
     tcp_info(descriptor)?.get(BYTES_ACKED_AT)?.checked_sub(1)
 }
 
@@ -108,12 +109,12 @@ mod tests {
         ours.write_all(&[0; 1000]).expect("room");
         let mut received = [0; 1000];
         peer.read_exact(&mut received).expect("all comes");
-        // What the peer sends carries its acknowledgement.
+        // Data from the peer carries an acknowledgment.
         peer.write_all(b"x").expect("room");
         ours.read_exact(&mut received[..1]).expect("it comes");
         assert_eq!(bytes_acknowledged(descriptor), Some(1000));
         drop(peer);
-        // The peer's end has come, and what is sent now is answered by a reset.
+        // The peer has closed, and bytes sent now are answered by a reset.
         assert_eq!(ours.read(&mut received).expect("the end"), 0);
         ours.write_all(&[0; 50]).expect("room");
         while !ours.take_error().expect("a socket").is_some_and(|_| true) {

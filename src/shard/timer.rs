@@ -1,6 +1,6 @@
 //! Timers of a shard: deadlines around futures, with 1 ms resolution (the runtime's wheel).
 //!
-//! On a thread whose clock is stopped they are timers of a simulation instead, see `virtual_time`.
+//! On a thread with a stopped clock they are timers of a simulation, see `virtual_time`.
 
 use std::borrow::BorrowMut;
 use std::future::Future;
@@ -13,7 +13,7 @@ use futures_util::future::Either;
 use super::virtual_time::VirtualSleep;
 use crate::base::{Instant, StoppedClock};
 
-/// Done at its deadline.
+/// Ready at its deadline.
 pub(super) type Sleep = Either<monoio::time::Sleep, VirtualSleep>;
 
 /// Sleeps until `deadline`.
@@ -30,17 +30,18 @@ pub(super) fn sleep_until(deadline: Instant) -> Sleep {
 #[error("deadline passed")]
 pub struct TimedOut;
 
-/// Runs `future` until `deadline`, then gives [`TimedOut`]. The future is dropped at the deadline:
-/// only futures that keep their state elsewhere (such as [`super::Reader::fill`]) may be asked again.
+/// Runs `future` until `deadline`, then returns [`TimedOut`]. The future is dropped at the
+/// deadline: only operations that keep their state elsewhere (such as [`super::Reader::fill`]) may
+/// be called again.
 ///
-/// A timer is made when `future` first has to wait.
+/// The timer is created when `future` first has to wait.
 pub fn within<F: Future>(deadline: Instant, future: F) -> Timeout<Watchdog, F> {
     Timeout { watchdog: Watchdog::default(), deadline, future }
 }
 
 pin_project_lite::pin_project! {
-    /// See [`within`] and [`Watchdog::within`]. Not an `async fn`, whose future would hold what it is
-    /// given twice: as an argument, and pinned.
+    /// See [`within`] and [`Watchdog::within`]. Not an `async fn`, whose future would hold its
+    /// argument twice: as an argument, and pinned.
     pub struct Timeout<W, F> {
         watchdog: W,
         deadline: Instant,
@@ -62,11 +63,11 @@ impl<W: BorrowMut<Watchdog>, F: Future> Future for Timeout<W, F> {
     }
 }
 
-/// A timer for many waits in a row, such as those of the calls on a connection. It is set again only
-/// when it goes off too early, not for each wait: a wait costs no work on the timer wheel.
+/// A timer for consecutive waits, such as those of the calls on a connection. It is reset only when
+/// it fires too early, not for each wait, so a wait costs no work on the timer wheel.
 #[derive(Default)]
 pub struct Watchdog {
-    /// Made for the first wait, and on the heap: a timer of the runtime has 640 bytes.
+    /// Created for the first wait, and on the heap: a timer of the runtime has 640 bytes.
     timer: Option<(Pin<Box<Sleep>>, Instant)>,
 }
 

@@ -1,7 +1,7 @@
 //! TLS by rustls with aws-lc-rs: sessions that never touch a socket, and their configuration.
 //!
-//! The session turns records into bytes and back in memory; `stream.rs` moves them. So no state
-//! lives in a future, and dropping one loses nothing.
+//! The session converts records to bytes and back in memory; `stream.rs` reads and writes the
+//! socket. No state is in a future, so dropping one loses nothing.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -19,23 +19,23 @@ pub(super) struct TlsSession {
     ended: bool,
 }
 
-/// How to speak TLS to one endpoint.
+/// TLS settings for one endpoint.
 #[derive(Clone, Debug)]
 pub struct TlsConnector {
     config: Arc<ClientConfig>,
     server: ServerName<'static>,
 }
 
-/// How to speak TLS to clients.
+/// TLS settings for clients.
 #[derive(Clone, Debug)]
 pub struct TlsAcceptor(Arc<ServerConfig>);
 
-/// Root certificates that providers are checked against. Cheap to clone.
+/// Root certificates for provider certificates. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Roots(Arc<RootCertStore>);
 
 impl Roots {
-    /// True if there is none.
+    /// True if there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -48,15 +48,15 @@ pub enum TlsError {
     /// The PEM text holds no usable certificate or key.
     #[error("expected a PEM {what}: {reason}")]
     Pem {
-        /// What was being read.
+        /// What was being parsed.
         what: &'static str,
-        /// Why it failed; never a part of the text.
+        /// The error; never a part of the text.
         reason: String,
     },
-    /// rustls refuses the combination.
+    /// rustls rejects the combination.
     #[error("certificate and key cannot be used: {0}")]
     Refused(#[from] rustls::Error),
-    /// The host is no legal server name.
+    /// The host is not a legal server name.
     #[error("expected a host name or address, got one that TLS cannot name")]
     ServerName,
 }
@@ -85,8 +85,8 @@ fn private_key(pem: &str) -> Result<PrivateKeyDer<'static>, TlsError> {
         .map_err(|error| TlsError::Pem { what: "private key", reason: error.to_string() })
 }
 
-/// The client side for one endpoint: given roots plus `ca_pem`, optional client certificate
-/// (chain, key). Sessions are resumed.
+/// Client settings for one endpoint: the given roots plus `ca_pem`, and an optional client
+/// certificate (chain, key). Sessions are resumed.
 ///
 /// # Errors
 /// See [`TlsError`].
@@ -119,7 +119,7 @@ pub fn client_tls(
     Ok(TlsConnector { config: Arc::new(config), server })
 }
 
-/// The server side. Tickets are stateless, so that a client may resume on any shard.
+/// Server settings. Tickets are stateless, so a client may resume on any shard.
 ///
 /// # Errors
 /// See [`TlsError`].
@@ -151,7 +151,7 @@ impl TlsAcceptor {
 
 impl TlsSession {
     fn new(mut inner: rustls::Connection) -> Self {
-        // What is written is sent before more is written, so rustls need not bound it again.
+        // Written records are sent before more are written, so rustls need not bound them again.
         inner.set_buffer_limit(None);
         Self { inner, ended: false }
     }
@@ -160,7 +160,8 @@ impl TlsSession {
         self.inner.is_handshaking()
     }
 
-    /// True once the peer has said `close_notify`: only then is the end of the stream its end.
+    /// True once the peer has sent `close_notify`: only then is the end of the stream
+    /// authenticated.
     pub(super) fn has_ended(&self) -> bool {
         self.ended
     }
@@ -169,7 +170,7 @@ impl TlsSession {
         self.inner.send_close_notify();
     }
 
-    /// Takes received records in and appends their plaintext to `out`.
+    /// Processes received records and appends their plaintext to `out`.
     pub(super) fn decrypt(&mut self, mut records: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
         while !records.is_empty() {
             let taken = self.inner.read_tls(&mut records)?;
@@ -182,14 +183,14 @@ impl TlsSession {
                 self.inner.reader().read_exact(target)?;
             }
             if taken == 0 {
-                // After close_notify rustls takes nothing more; the rest is not the peer's to say.
+                // rustls accepts nothing after close_notify; the rest is ignored.
                 break;
             }
         }
         Ok(())
     }
 
-    /// Appends the records for `data`, and any that are due, to `out`.
+    /// Appends the records for `data`, and any pending ones, to `out`.
     pub(super) fn encrypt(&mut self, data: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
         self.inner.writer().write_all(data)?;
         while self.inner.wants_write() {

@@ -1,7 +1,7 @@
-//! Time for simulations: it stands still while anything can happen, then jumps to the next timer.
+//! Time for simulations: it stands still while a task can run, then jumps to the next timer.
 //!
-//! A future that uses no socket runs here without a runtime, and hours of its waiting take no time.
-//! The same future sees the same times in each run.
+//! A future without sockets runs here without a runtime, and hours of waiting take no time. The
+//! same future sees the same times in each run.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -13,12 +13,12 @@ use std::task::{Context, Poll, Wake, Waker};
 use crate::base::{Instant, StoppedClock};
 
 thread_local! {
-    /// Wakers and their deadlines. A sleep that is dropped stays listed: time then stops there on
-    /// its way, which has no effect.
+    /// Wakers and their deadlines. A dropped sleep stays listed; time stops there once, without
+    /// effect.
     static SLEEPERS: RefCell<Vec<(Instant, Waker)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The future waits for something that will never come.
+/// The future waits for something that never happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("nothing is left to wait for")]
 pub struct Deadlock;
@@ -59,7 +59,7 @@ impl Wake for WakeFlag {
 /// Runs `future` on the calling thread in virtual time.
 ///
 /// # Errors
-/// [`Deadlock`] if it waits, and no timer is set.
+/// [`Deadlock`] if it is pending and no timer is set.
 pub fn run_in_virtual_time<F: Future>(future: F) -> Result<F::Output, Deadlock> {
     let clock = StoppedClock::stop();
     SLEEPERS.with_borrow_mut(Vec::clear);

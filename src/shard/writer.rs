@@ -1,4 +1,4 @@
-//! The sending side of a connection: whole messages, encrypted where TLS is spoken.
+//! The sending side of a connection: whole messages, encrypted if TLS is used.
 
 use std::cell::RefCell;
 use std::io;
@@ -12,8 +12,8 @@ use monoio::net::tcp::TcpOwnedWriteHalf;
 use super::memory::Tape;
 use super::tls::TlsSession;
 
-/// Plaintext that is encrypted at a time where it is not the writer's own, so that a large message which
-/// several connections send needs no memory of its own on each.
+/// Plaintext encrypted at a time for a shared message, so that a large message sent on several
+/// connections needs no copy for each.
 const SHARED_BYTES_ENCRYPTED: usize = 64 * 1024;
 
 /// The sending side.
@@ -21,14 +21,14 @@ pub struct Writer {
     sink: WriteSink,
     session: Option<Rc<RefCell<TlsSession>>>,
     records: Vec<u8>,
-    /// Bytes on the wire whose sending was begun.
+    /// Bytes whose sending has begun, as on the wire.
     begun: u64,
-    /// True while a write is under way: if its future is dropped, nothing more may be written,
-    /// since nobody knows how much of it has gone out.
+    /// True while a write is in flight: if its future is dropped, no further write is allowed,
+    /// since it is unknown how many bytes were sent.
     broken: bool,
 }
 
-/// Where the bytes of a writer go.
+/// Destination of the bytes.
 pub(super) enum WriteSink {
     Socket(TcpOwnedWriteHalf),
     Tape(Tape),
@@ -39,19 +39,19 @@ impl Writer {
         Self { sink, session: None, records: Vec::new(), begun: 0, broken: false }
     }
 
-    /// Bytes given to the system so far, TLS records included: the mark for
+    /// Bytes passed to the system so far, including TLS records; the mark for
     /// `Connection::has_acknowledged`.
     #[must_use]
     pub fn written(&self) -> u64 {
         self.begun
     }
 
-    /// What is written from now on is encrypted.
+    /// Encrypts everything written from now on.
     pub(super) fn enable_tls(&mut self, session: &Rc<RefCell<TlsSession>>) {
         self.session = Some(Rc::clone(session));
     }
 
-    /// Where it writes, if that is no socket.
+    /// The tape, if it does not write to a socket.
     pub(super) fn tape(&self) -> Option<&Tape> {
         match &self.sink {
             WriteSink::Socket(_) => None,
@@ -59,9 +59,9 @@ impl Writer {
         }
     }
 
-    /// Sends all of `data` and returns its allocation, emptied, for the next use.
+    /// Sends all of `data` and returns its allocation, emptied, for reuse.
     ///
-    /// If the future is dropped, the connection is of no more use and refuses further writes.
+    /// If the future is dropped, the connection is unusable and rejects further writes.
     ///
     /// # Errors
     /// The socket's.
@@ -77,9 +77,9 @@ impl Writer {
         Ok(data)
     }
 
-    /// Sends all of `data`, which others may hold as well: it is not copied as a whole.
+    /// Sends all of `data`, which may be shared: it is not copied as a whole.
     ///
-    /// If the future is dropped, the connection is of no more use and refuses further writes.
+    /// If the future is dropped, the connection is unusable and rejects further writes.
     ///
     /// # Errors
     /// The socket's.
@@ -101,7 +101,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Sends the TLS records that are due; nothing on a plain connection.
+    /// Sends pending TLS records; nothing on a plain connection.
     pub(super) async fn flush(&mut self) -> io::Result<()> {
         if let Some(session) = &self.session {
             session.borrow_mut().encrypt(&[], &mut self.records)?;
