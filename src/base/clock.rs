@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 thread_local! {
-    /// What the clock of this thread shows while it is stopped.
+    /// The stopped clock's time on this thread.
     static STOPPED_AT: Cell<Option<std::time::Instant>> = const { Cell::new(None) };
 }
 
@@ -22,7 +22,7 @@ impl Instant {
         Self(STOPPED_AT.get().unwrap_or_else(std::time::Instant::now))
     }
 
-    /// This point moved by `duration` into the future; saturates about a century ahead, so that a
+    /// This instant moved into the future by `duration`; saturates about a century ahead, so a
     /// setting of any size is safe.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
@@ -30,29 +30,29 @@ impl Instant {
         Self(self.0.checked_add(duration.min(FAR)).unwrap_or(self.0))
     }
 
-    /// Time gone by since `earlier`, zero if `earlier` is later.
+    /// Time elapsed since `earlier`; zero if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         self.0.saturating_duration_since(earlier.0)
     }
 
-    /// Time gone by since this point.
+    /// Time elapsed since this instant.
     #[must_use]
     pub fn elapsed(self) -> Duration {
         Self::now().since(self)
     }
 
-    /// The same point for the standard library and the timers of a shard.
+    /// This instant as the standard library and the shard's timers use it.
     #[must_use]
     pub fn into_std(self) -> std::time::Instant {
         self.0
     }
 }
 
-/// The monotonic clock of this thread, stopped until this is dropped: it shows what it is set to.
+/// Stops the monotonic clock of this thread until dropped; the clock shows what it is set to.
 #[derive(Debug)]
 pub struct StoppedClock {
-    /// It belongs to its thread.
+    /// Not `Send`: it belongs to its thread.
     _thread: PhantomData<*const ()>,
 }
 
@@ -70,7 +70,7 @@ impl StoppedClock {
         STOPPED_AT.get().is_some()
     }
 
-    /// Sets the clock; never back.
+    /// Sets the clock; never backwards.
     pub fn set(&self, time: Instant) {
         STOPPED_AT.set(Some(time.max(Instant::now()).0));
     }

@@ -1,12 +1,12 @@
-//! Checks of credentials as written: secrets that travel in headers, and PEM files.
+//! Checks of configured credentials: secrets that are sent in headers, and PEM files.
 //!
-//! No message repeats anything of what is checked.
+//! No message repeats any part of the checked value.
 
 use super::diagnostic::Diagnostics;
 use super::name::is_field_value;
 use super::secret::Secret;
 
-/// True for a secret that can travel in a header; else a problem.
+/// True if the secret is a legal header value; otherwise adds a diagnostic.
 pub fn check_secret(secret: &Secret, path: &str, diagnostics: &mut Diagnostics) -> bool {
     if secret.is_empty() {
         diagnostics.add(path, "expected a secret, got an empty text", "is the variable set?");
@@ -20,7 +20,7 @@ pub fn check_secret(secret: &Secret, path: &str, diagnostics: &mut Diagnostics) 
     legal
 }
 
-/// The text of a PEM file that holds the marker `begin`, if it could be read; else a problem.
+/// The text of a PEM file that contains the marker `begin`; `None` after a diagnostic.
 pub fn check_pem(
     file: Result<String, String>,
     begin: &str,

@@ -1,23 +1,23 @@
-//! What is wrong with what somebody wrote: every problem with its path, the rule and a hint.
+//! Diagnostics of settings and configs: each with its path, the rule and a hint.
 //!
-//! At most one problem per path (the first names the cause, what follows from it is noise) and a
-//! bounded number in all. Values of secrets and of interpolated settings are never quoted.
+//! At most one diagnostic per path (the first names the cause, later ones follow from it), and a
+//! bounded number in total. Values of secrets and of interpolated settings are never quoted.
 
 use std::collections::HashSet;
 use std::fmt;
 
-/// Problems kept of one settings file; more than a person reads at once.
+/// Diagnostics kept for one settings file; more than a person reads at once.
 const FILE_DIAGNOSTICS_MAX: usize = 200;
 
-/// Longest name or value that a message repeats, in characters.
+/// Longest name or value that a message quotes, in characters.
 const QUOTE_CHARS_MAX: usize = 64;
 
-/// One thing to correct.
+/// One problem to correct.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// Where, as in `routes.support.targets[0].provider`.
+    /// Path, such as `routes.support.targets[0].provider`.
     pub path: String,
-    /// What was expected and what came. Carries no secret.
+    /// What was expected and what was found. Contains no secret.
     pub message: String,
     /// What to write instead; may be empty.
     pub hint: String,
@@ -33,7 +33,7 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// The problems found so far, in the order of finding.
+/// The diagnostics so far, in the order of finding.
 #[derive(Debug)]
 pub struct Diagnostics {
     list: Vec<Diagnostic>,
@@ -54,7 +54,7 @@ impl Diagnostics {
         Self { list: Vec::new(), max, hidden: HashSet::new() }
     }
 
-    /// Adds a problem, unless its path has one already or the list is full.
+    /// Adds a diagnostic, unless its path has one already or the list is full.
     pub fn add(&mut self, path: &str, message: impl Into<String>, hint: impl Into<String>) {
         if !self.is_full() && !self.has(path) {
             let (path, message, hint) = (path.to_owned(), message.into(), hint.into());
@@ -62,12 +62,12 @@ impl Diagnostics {
         }
     }
 
-    /// Marks a path whose value must not be repeated, since it came from outside the file.
+    /// Marks a path whose value must not be quoted, since it came from outside the file.
     pub fn redact(&mut self, path: &str) {
         self.hidden.insert(path.to_owned());
     }
 
-    /// The value for a message, or words that stand for it where it may be a secret.
+    /// The value for a message, or a placeholder if it may be a secret.
     #[must_use]
     pub fn quote(&self, path: &str, value: &str) -> String {
         const SECRET_WORDS: [&str; 6] = ["key", "secret", "token", "password", "hash", "headers"];
@@ -78,31 +78,31 @@ impl Diagnostics {
         format!("`{}`", shorten(value))
     }
 
-    /// True if the path has a problem, so that what follows from it need not be told.
+    /// True if the path has a diagnostic, so that consequences of it need not be reported.
     #[must_use]
     pub fn has(&self, path: &str) -> bool {
         self.list.iter().any(|diagnostic| diagnostic.path == path)
     }
 
-    /// True once no further problem is kept, so that the search may stop.
+    /// True once no further diagnostic is kept, so that the search may stop.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.list.len() >= self.max
     }
 
-    /// True if nothing was found.
+    /// True if there is no diagnostic.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// How many were found.
+    /// Number of diagnostics.
     #[must_use]
     pub fn len(&self) -> usize {
         self.list.len()
     }
 
-    /// The problems, in the order of finding.
+    /// The diagnostics, in the order of finding.
     #[must_use]
     pub fn into_vec(self) -> Vec<Diagnostic> {
         self.list
@@ -110,7 +110,7 @@ impl Diagnostics {
 }
 
 /// The path of a member: `providers` and `openai` give `providers.openai`. A name that TOML would
-/// quote is quoted here too, and no control character gets through.
+/// quote is quoted here too; control characters are escaped.
 #[must_use]
 pub fn member_path(path: &str, name: &str) -> String {
     let bare = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
@@ -122,10 +122,10 @@ pub fn member_path(path: &str, name: &str) -> String {
     if path.is_empty() { name } else { format!("{path}.{name}") }
 }
 
-/// A hint that names the candidate which `name` was probably meant to be; empty if none is near.
+/// A hint with the candidate closest to `name`; empty if none is close.
 #[must_use]
 pub fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
-    // The distance costs the product of both lengths, and `name` may come from a client.
+    // The edit distance costs the product of both lengths, and `name` may come from a client.
     if name.len() > QUOTE_CHARS_MAX {
         return String::new();
     }

@@ -1,8 +1,8 @@
-//! How files are opened: without waiting, and only what is a file.
+//! Opens files without blocking, and only if they are files.
 //!
-//! Opening a FIFO waits for its other side, and reading a terminal waits for a person. A path of the
-//! settings may name either by mistake, so that every file of the gateway is opened here. Character
-//! devices such as `/dev/null` pass: they are opened non-blocking.
+//! Opening a FIFO blocks until its other end is opened, and reading a terminal waits for a person.
+//! A path in the settings may name either by mistake, so all files of the gateway are opened here.
+//! Character devices such as `/dev/null` are allowed: they are opened non-blocking.
 
 use std::fs::{File, FileType, OpenOptions, metadata};
 use std::io;
@@ -11,15 +11,15 @@ use std::path::Path;
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
-/// Opens a file to read it.
+/// Opens a file for reading.
 ///
 /// # Errors
-/// The system's, and `InvalidInput` for what is no file.
+/// The system's error, or `InvalidInput` if the path is not a file.
 pub fn open_to_read(path: &Path) -> io::Result<File> {
     open(OpenOptions::new().read(true), path)
 }
 
-/// Opens a file that is there to write to it.
+/// Opens an existing file for writing.
 ///
 /// # Errors
 /// As [`open_to_read`].
@@ -27,7 +27,7 @@ pub fn open_to_write(path: &Path) -> io::Result<File> {
     open(OpenOptions::new().write(true), path)
 }
 
-/// Opens a file to append to it; makes it where there is none.
+/// Opens a file for appending; creates it if it does not exist.
 ///
 /// # Errors
 /// As [`open_to_read`].
@@ -35,7 +35,7 @@ pub fn open_to_append(path: &Path) -> io::Result<File> {
     open(OpenOptions::new().create(true).append(true), path)
 }
 
-/// Makes a file to append to.
+/// Creates a file for appending.
 ///
 /// # Errors
 /// As [`open_to_read`], and `AlreadyExists`.
@@ -43,7 +43,7 @@ pub fn create_new_file(path: &Path) -> io::Result<File> {
     open(OpenOptions::new().create_new(true).append(true), path)
 }
 
-/// Makes a file, or empties the one that is there. `mode` holds its permissions.
+/// Creates or truncates a file. `mode` sets its permissions.
 ///
 /// # Errors
 /// As [`open_to_read`].
@@ -51,11 +51,11 @@ pub fn create_file(path: &Path, mode: u32) -> io::Result<File> {
     open(OpenOptions::new().write(true).create(true).truncate(true).mode(mode), path)
 }
 
-/// Opens what takes lines: a file, which is made where there is none, a device, or a FIFO that
-/// somebody reads. Only opening does not wait; a write waits for the reader of a FIFO.
+/// Opens a destination of lines: a file, which is created if it does not exist, a device, or a FIFO
+/// that has a reader. Only opening never blocks; a write to a FIFO waits for its reader.
 ///
 /// # Errors
-/// As [`open_to_read`]; a FIFO that nobody reads is refused.
+/// As [`open_to_read`]; a FIFO without a reader is rejected.
 pub fn open_output(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).append(true);
@@ -90,8 +90,8 @@ fn open_without_wait(options: &mut OpenOptions, path: &Path) -> io::Result<File>
     options.custom_flags(flags).open(path)
 }
 
-/// What the system says of a path that is no file, in plain words: `No such device or address` is
-/// what it says of a FIFO.
+/// An error message for a path that is not a file. For a FIFO the system reports `No such device or
+/// address`.
 fn of_kind(path: &Path, error: io::Error) -> io::Error {
     let kind = metadata(path).map(|it| it.file_type());
     kind.and_then(refuse)
@@ -126,7 +126,7 @@ mod tests {
     use std::os::unix::net::UnixListener;
     use std::path::PathBuf;
 
-    /// A folder that goes with the test.
+    /// A folder that is removed after the test.
     struct Folder(PathBuf);
 
     impl Folder {
@@ -182,7 +182,7 @@ mod tests {
     fn fifo_with_reader_accepts_lines() {
         let folder = Folder::new("reader");
         let path = folder.fifo();
-        // Open at both ends, so that neither waits.
+        // Open at both ends, so that neither blocks.
         let mut options = OpenOptions::new();
         let mut reader = options.read(true).write(true).open(&path).expect("both ends");
         let mut output = open_output(&path).expect("a FIFO with a reader");

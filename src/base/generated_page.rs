@@ -1,7 +1,8 @@
-//! Pages under `docs/` that are made from the source: a test holds each against what is committed.
+//! Pages under `docs/` that are generated from the source; a test compares each with the committed
+//! one.
 
-/// Fails unless `docs/NAME` is what was made; first writes it if the variable `RINGGATE_BLESS` is 1.
-/// `filter` is the argument of `cargo test` that runs the calling test.
+/// Panics unless `docs/NAME` has this content; if `RINGGATE_BLESS` is 1, writes it first. `filter`
+/// is the argument of `cargo test` that runs the calling test.
 pub fn assert_page_is_current(name: &str, made: &str, filter: &str) {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name);
     if std::env::var("RINGGATE_BLESS").is_ok_and(|value| value == "1") {

@@ -1,6 +1,6 @@
 //! Request ids: unique without coordination, cheap enough for every request.
 //!
-//! An id names a request; it is no secret and grants nothing.
+//! An id names a request; it is not a secret and grants nothing.
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -32,10 +32,10 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// One shard's source of ids and of the small randomness that jitter needs.
+/// One shard's source of ids and of random numbers for jitter.
 ///
-/// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) seeded from the operating system: full period,
-/// 2 ns a value, good enough for names; nothing secret is made from it.
+/// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) seeded from the operating system: full period, 2
+/// ns a value. Good enough for ids; never used for secrets.
 #[derive(Debug)]
 pub struct IdSource {
     state: u64,
@@ -50,7 +50,7 @@ impl IdSource {
         Self { state: seed(), high: seed() }
     }
 
-    /// A source that repeats itself for the same seed; for simulations.
+    /// A source that repeats the same sequence for the same seed; for simulations.
     #[must_use]
     pub fn from_seed(seed: u64) -> Self {
         Self { state: seed, high: seed.rotate_left(32) }
@@ -71,13 +71,13 @@ impl IdSource {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number from 0 to just below 1.
+    /// A random number in [0, 1).
     pub fn unit(&mut self) -> f64 {
-        // The 53 bits that a double holds.
+        // The 53 bits of a double's mantissa.
         (self.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// A number below `bound`; 0 if that is 0. Its bias is below `bound` in 2^64.
+    /// A random number below `bound`; 0 if `bound` is 0. The bias is below `bound` in 2^64.
     pub fn below(&mut self, bound: usize) -> usize {
         let wide = u128::from(self.next_u64()) * bound as u128;
         usize::try_from(wide >> 64).unwrap_or(0)

@@ -1,8 +1,8 @@
-//! Messages to the operator, on their way to standard error.
+//! Messages to the operator, written to standard error.
 //!
-//! A caller queues its message and goes on. Standard error may be closed, full or a pipe that nobody
-//! reads; no thread but the writer in `telemetry/` notices. The queue is bounded. A message that does
-//! not fit, or that cannot be written, is dropped and counted.
+//! Queuing a message never blocks. Standard error may be closed, full or a pipe without a reader;
+//! only the writer thread in `telemetry/` waits for it. The queue is bounded. A message that does
+//! not fit or cannot be written is dropped and counted.
 
 use std::collections::VecDeque;
 use std::fmt::Display;
@@ -11,28 +11,29 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Bytes of messages that wait, at most. A list of many problems in a settings file has some 10 KiB.
+/// Bytes of queued messages, at most. A long list of diagnostics in a settings file has about 10
+/// KiB.
 const QUEUE_BYTES_MAX: usize = 256 * 1024;
 
-/// Pause before a message is offered again to a standard error that another process has set to
-/// non-blocking, and how often.
+/// Pause before a write is retried on a standard error that another process has set to
+/// non-blocking, and number of retries.
 const FULL_PAUSE: Duration = Duration::from_millis(10);
 const FULL_TRIES: usize = 200;
 
 static MESSAGES: MessageQueue = MessageQueue::new();
 
-/// Queues `ringgate: TEXT` and a line end for standard error. Never waits and never fails.
+/// Queues `ringgate: TEXT` and a line feed for standard error. Never blocks and never fails.
 pub fn log_message(text: impl Display) {
     MESSAGES.push(format!("ringgate: {text}\n"));
 }
 
-/// Messages that were dropped, or could not be written.
+/// Number of messages that were dropped or could not be written.
 #[must_use]
 pub fn messages_dropped() -> u64 {
     MESSAGES.dropped.load(Ordering::Relaxed)
 }
 
-/// Writes the queued messages to `output` as they come, for ever. For one thread of the process.
+/// Writes queued messages to `output`, forever. For one thread of the process.
 pub fn write_messages(mut output: impl Write) {
     loop {
         MESSAGES.write_next(&mut output);
@@ -74,7 +75,7 @@ impl MessageQueue {
         self.changed.notify_all();
     }
 
-    /// Waits for a message and writes it. The lock is free while it writes.
+    /// Waits for a message and writes it. The lock is not held during the write.
     fn write_next(&self, output: &mut impl Write) {
         let state = self.locked();
         let waited = self.changed.wait_while(state, |state| state.messages.is_empty());
@@ -130,7 +131,7 @@ fn write_whole(output: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// Takes some bytes at a time and fails when it has no more room.
+    /// Accepts some bytes at a time and fails once it is full.
     struct Output {
         room: usize,
         bytes: Vec<u8>,

@@ -1,7 +1,7 @@
-//! The ground floor: clock, ids, secrets, names, and the check of what people write.
+//! The lowest floor: clock, ids, secrets, names, and validation of settings.
 //!
-//! Nothing here knows HTTP. Time and randomness enter the program here, files are opened here, and
-//! messages to the operator are queued here; nothing else does I/O or waits.
+//! Nothing here knows HTTP. Time, randomness, file access and messages to the operator are provided
+//! here; nothing else here does I/O or waits.
 
 mod clock;
 mod credential;

@@ -1,12 +1,12 @@
-//! Names that people give: of providers, keys and routes, and of header fields.
+//! Names of providers, keys and routes, and names and values of header fields.
 //!
-//! Both are checked so narrowly that they are safe in headers, labels, logs and paths.
+//! The rules are strict enough that a name is safe in headers, labels, logs and paths.
 
 /// Rule of [`is_name`], for messages.
 pub const NAME_RULE: &str =
     "1 to 64 of a-z, 0-9, `.`, `_` and `-`, of which the first is a letter or digit";
 
-/// True for a name that a provider, key or route may have: `[a-z0-9][a-z0-9._-]{0,63}`.
+/// True for a valid name of a provider, key or route: `[a-z0-9][a-z0-9._-]{0,63}`.
 #[must_use]
 pub fn is_name(text: &str) -> bool {
     let alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
@@ -18,16 +18,16 @@ pub fn is_name(text: &str) -> bool {
 /// Why a header field may not be named in settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FieldNameError {
-    /// It is no token in the sense of RFC 9110, section 5.6.2.
+    /// Not a token (RFC 9110, section 5.6.2).
     #[error("expected a header name of letters, digits and `-`")]
     NotAToken,
-    /// It steers the connection or frames the message.
+    /// It controls the connection or frames the message.
     #[error("this header belongs to the connection and is set by the gateway")]
     Reserved,
 }
 
-/// Fields that frame a message or steer a connection (RFC 9110, sections 7.6.1 and 8.6; RFC 9112)
-/// and those by which the gateway says what it sends and can read.
+/// Fields that frame a message or control a connection (RFC 9110, sections 7.6.1 and 8.6; RFC
+/// 9112), and those that describe the content that the gateway sends and accepts.
 const RESERVED: [&str; 16] = [
     "accept-encoding",
     "connection",
@@ -47,10 +47,10 @@ const RESERVED: [&str; 16] = [
     "via",
 ];
 
-/// The name in lower case, if settings may set or copy a field of that name.
+/// The name in lower case, if settings may set or copy this field.
 ///
 /// # Errors
-/// When the text is no field name, or names a field that the gateway keeps for itself.
+/// If the text is not a field name, or names a field that is reserved for the gateway.
 pub fn field_name(text: &str) -> Result<String, FieldNameError> {
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if text.is_empty() || text.len() > 128 || !text.bytes().all(token) {
@@ -66,8 +66,8 @@ pub fn field_name(text: &str) -> Result<String, FieldNameError> {
     Ok(name)
 }
 
-/// True for a value that may stand in a header: visible ASCII, with single spaces or tabs only
-/// inside. Narrower than RFC 9110, section 5.5, which lets old bytes above 127 through.
+/// True for a valid field value: visible ASCII, with single spaces or tabs only inside. Stricter
+/// than RFC 9110, section 5.5, which allows obsolete bytes above 127.
 #[must_use]
 pub fn is_field_value(text: &str) -> bool {
     let legal = |byte: u8| byte.is_ascii_graphic() || byte == b' ' || byte == b'\t';

@@ -1,18 +1,19 @@
-//! Name patterns for allow-lists: `*` matches any run of characters, all else matches itself.
+//! Name patterns for allow-lists: `*` matches any sequence of characters, every other character
+//! itself.
 
-/// One pattern, such as `gpt-4o*`. Case counts.
+/// One pattern, such as `gpt-4o*`. Case-sensitive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern(String);
 
 impl Pattern {
-    /// Takes the text as written by the operator.
+    /// Compiles a pattern as written by the operator.
     #[must_use]
     pub fn new(text: &str) -> Self {
         Self(text.to_owned())
     }
 
-    /// True if the whole of `name` matches. Linear in both lengths for one star, and never worse
-    /// than their product: greedy matching with one point of return.
+    /// True if the pattern matches the whole of `name`. Linear in both lengths for one star,
+    /// otherwise at most their product: greedy matching with one backtracking point.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
         let (pattern, name) = (self.0.as_bytes(), name.as_bytes());
@@ -45,7 +46,7 @@ impl Pattern {
 pub struct Patterns(Option<Vec<Pattern>>);
 
 impl Patterns {
-    /// The list as written; `None` allows everything.
+    /// The list as configured; `None` allows everything.
     #[must_use]
     pub fn new(list: Option<&[String]>) -> Self {
         Self(list.map(|items| items.iter().map(|item| Pattern::new(item)).collect()))
@@ -57,7 +58,7 @@ impl Patterns {
         self.0.is_none()
     }
 
-    /// The names in the list that match themselves only.
+    /// The names in the list that have no wildcard.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let texts = self.0.iter().flatten().map(|pattern| pattern.0.as_str());
         texts.filter(|text| !text.contains('*'))

@@ -1,9 +1,9 @@
-//! Randomness that nobody can guess, for secrets of the process.
+//! Cryptographically secure randomness, for secrets of the process.
 
 /// 32 random bytes from the operating system.
 ///
 /// # Errors
-/// The system's, as when it is too early at boot.
+/// The system's, for example if the entropy pool is not ready early at boot.
 pub fn random_secret() -> Result<[u8; 32], getrandom::Error> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)?;

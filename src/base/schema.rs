@@ -1,10 +1,10 @@
 //! The schema of settings as written: a type's JSON schema, checked against a JSON value.
 //!
-//! The schema comes from the type itself (names, doc comments, ranges, defaults), so that the
-//! check, the typed value and the reference page cannot disagree. Unlike a deserialiser it finds
-//! every problem, each with its path, and goes on with what is left. It knows the part of JSON
-//! schema that our types use: object, array, scalar, `enum`, `oneOf`, `anyOf` with null, ranges
-//! and lengths. Messages repeat names and numbers, never text.
+//! The schema is derived from the type (names, doc comments, ranges, defaults), so that the check,
+//! the typed value and the reference page cannot disagree. Unlike a deserializer it finds every
+//! problem, each with its path, and continues with the valid rest. It supports the part of JSON
+//! schema that our types use: object, array, scalar, `enum`, `oneOf`, `anyOf` with null, ranges and
+//! lengths. Messages quote names and numbers, never text.
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -18,7 +18,7 @@ use super::diagnostic::{Diagnostics, did_you_mean, member_path};
 pub struct Schema(Value);
 
 impl Schema {
-    /// The schema of `T`, whose every member may be left out.
+    /// The schema of `T`; every member is optional.
     #[must_use]
     pub fn of<T: JsonSchema>() -> Self {
         let settings = SchemaSettings::draft2020_12().with(|settings| {
@@ -39,7 +39,7 @@ impl Schema {
         properties.into_iter().flatten().map(|(name, schema)| Member::new(name, schema))
     }
 
-    /// Reads a `T`; what has a problem is left out of it. `None` if there is nothing to go on with.
+    /// Reads a `T` without its invalid members. `None` if nothing usable is left.
     pub fn read<T: DeserializeOwned>(
         &self,
         mut value: Value,
@@ -49,18 +49,18 @@ impl Schema {
         if !conform(&self.0, &mut value, path, diagnostics) {
             return None;
         }
-        // The text of an error may repeat a value, so it is not shown.
+        // The error text may quote a value, so it is not shown.
         let refuse = |_| diagnostics.add(path, "expected another form", "see docs/settings.md");
         serde_json::from_value(value).map_err(refuse).ok()
     }
 
-    /// Gives members that are written in camelCase their names in the schema. What the schema has no members
-    /// for, such as a free map, stays as it is.
+    /// Renames camelCase members to their names in the schema. Values without a schema for their
+    /// members, such as free-form maps, are not changed.
     pub fn rename_camel_case(&self, value: &mut Value, path: &str, diagnostics: &mut Diagnostics) {
         rename_camel_case(&self.0, value, path, diagnostics);
     }
 
-    /// Takes out of `value` what the schema has no name for, and returns the paths.
+    /// Removes members from `value` that the schema does not have, and returns their paths.
     pub fn take_unknown(&self, value: &mut Value, path: &str) -> Vec<String> {
         let mut taken = Vec::new();
         take_unknown(&self.0, value, path, &mut taken);
@@ -68,20 +68,20 @@ impl Schema {
     }
 }
 
-/// One member of a schema, in words.
+/// One member of a schema, described for people.
 #[derive(Debug)]
 pub struct Member {
     /// Its name in the file.
     pub name: String,
     /// Its doc comment.
     pub text: String,
-    /// What it takes: `text`, `whole number, 1 to 65535`, `one of …`.
+    /// Its type and range: `text`, `whole number, 1 to 65535`, `one of …`.
     pub takes: String,
-    /// Its default; none if absence has a meaning of its own.
+    /// Its default; `None` if leaving it out has a meaning of its own.
     pub default: Option<Value>,
-    /// What the example file says.
+    /// Its value in the example file.
     pub example: Option<Value>,
-    /// Schema of a table inside, such as `[server.tls]`, or of each table in a list.
+    /// Schema of a nested table, such as `[server.tls]`, or of each table in a list.
     pub table: Option<Schema>,
     /// True for a list.
     pub is_list: bool,
@@ -104,7 +104,7 @@ impl Member {
     }
 }
 
-/// Holds `value` against `schema`, removes members with problems, and says if it can be used.
+/// Checks `value` against `schema` and removes invalid members; false if nothing usable is left.
 fn conform(schema: &Value, value: &mut Value, path: &str, diagnostics: &mut Diagnostics) -> bool {
     let schema = without_null(schema);
     if let Some(choices) = choices(schema) {
@@ -149,7 +149,7 @@ fn conform_members(
         }
         let member = member_path(path, name);
         match (known.and_then(|known| known.get(name)), others) {
-            // A member that is null says what an absent one says.
+            // A null member is the same as an absent one.
             (Some(_), _) if value.is_null() => false,
             (Some(schema), _) | (None, Some(schema @ Value::Object(_))) => {
                 conform(schema, value, &member, diagnostics)
@@ -164,9 +164,9 @@ fn conform_members(
     });
 }
 
-/// Writes `3.0` as `3`: JSON has one kind of numbers, and some writers give all of them a point.
+/// Converts `3.0` to `3`: JSON has one number type, and some writers add a fraction to all numbers.
 fn whole_number(value: &mut Value) {
-    // Every whole number up to here is exact as a float.
+    // Every integer up to this one is exact as a float.
     const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
     let Some(float) = value.as_f64().filter(|_| value.is_f64()) else { return };
     if float.fract() == 0.0 && float.abs() <= EXACT_MAX {
@@ -212,7 +212,7 @@ fn rename_camel_case(schema: &Value, value: &mut Value, path: &str, diagnostics:
     }
 }
 
-/// `override_params` for `overrideParams`; names without capitals stay as they are.
+/// `override_params` for `overrideParams`; names without capitals are not changed.
 #[must_use]
 pub fn snake_case(name: &str) -> String {
     let mut out = String::with_capacity(name.len() + 4);
@@ -315,7 +315,7 @@ fn conform_length(schema: &Value, text: &str, path: &str, diagnostics: &mut Diag
     }
 }
 
-/// The rule of a number's range in words, if the schema has one.
+/// The range of a number as text, if the schema has one.
 fn range_text(schema: &Value) -> Option<String> {
     match (schema.get("minimum"), schema.get("maximum")) {
         (Some(min), Some(max)) => Some(format!("{min} to {max}")),
@@ -325,13 +325,13 @@ fn range_text(schema: &Value) -> Option<String> {
     }
 }
 
-/// The texts that a schema of a plain enumeration allows.
+/// The values that a schema of a plain enumeration allows.
 fn choices(schema: &Value) -> Option<Vec<&str>> {
     let list = schema.get("enum").or_else(|| schema.get("oneOf"))?.as_array()?;
     Some(list.iter().filter_map(|item| item.get("const").unwrap_or(item).as_str()).collect())
 }
 
-/// The one JSON type that a schema asks for, null apart.
+/// The one JSON type of a schema, apart from null.
 fn type_name(schema: &Value) -> Option<&str> {
     match schema.get("type")? {
         Value::String(name) => Some(name),
@@ -340,7 +340,7 @@ fn type_name(schema: &Value) -> Option<&str> {
     }
 }
 
-/// The schema of the value itself where null is allowed beside it.
+/// The schema of the value, without the alternative null.
 fn without_null(schema: &Value) -> &Value {
     let alternatives = schema.get("anyOf").and_then(Value::as_array);
     alternatives

@@ -2,26 +2,26 @@
 
 use std::fmt;
 
-/// A credential. It has no `Display`, and its `Debug` hides it; the one way to the text is
-/// [`Secret::reveal`], so that a search for that word finds every use.
+/// A credential. It has no `Display`, and its `Debug` redacts it; [`Secret::reveal`] is the only
+/// access, so a search for that word finds every use.
 #[derive(Clone, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(transparent)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes the text over.
+    /// Wraps the text.
     #[must_use]
     pub fn new(text: String) -> Self {
         Self(text)
     }
 
-    /// The text itself, for the one place that sends or hashes it.
+    /// The text itself; for code that sends or hashes it.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// True for a secret without characters, which no setting may have.
+    /// True for an empty secret, which no setting accepts.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -1,7 +1,7 @@
-//! Threads in the background, whose end is waited for with a limit.
+//! Background threads that are joined with a timeout.
 //!
-//! A thread may hang in a system call: a disk that does not answer, a pipe that nobody reads. The
-//! process ends all the same.
+//! A thread may hang in a system call, for example on an unresponsive disk or a pipe without a
+//! reader. The process still ends.
 
 use std::io;
 use std::sync::mpsc::{SyncSender, TrySendError};
@@ -9,10 +9,10 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle, Thread, sleep};
 use std::time::{Duration, Instant};
 
-/// A full queue is tried again after this.
+/// Interval between attempts to send to a full queue.
 const FULL_PAUSE: Duration = Duration::from_millis(5);
 
-/// A thread of its own.
+/// A background thread.
 #[derive(Debug)]
 pub struct BackgroundThread {
     handle: JoinHandle<()>,
@@ -25,7 +25,7 @@ struct ThreadEnd {
     reached: Condvar,
 }
 
-/// Reports the end when the body returns or panics.
+/// Signals the end when the body returns or panics.
 struct EndSignal(Arc<ThreadEnd>);
 
 impl Drop for EndSignal {
@@ -36,10 +36,10 @@ impl Drop for EndSignal {
 }
 
 impl BackgroundThread {
-    /// Starts `body` on a thread of that name.
+    /// Starts `body` on a named thread.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// If the system cannot create the thread.
     pub fn start(name: String, body: impl FnOnce() + Send + 'static) -> io::Result<Self> {
         let end = Arc::<ThreadEnd>::default();
         let signal = EndSignal(Arc::clone(&end));
@@ -50,12 +50,12 @@ impl BackgroundThread {
         Ok(Self { handle: Builder::new().name(name).spawn(body)?, end })
     }
 
-    /// The thread, for others that end its `park`.
+    /// Handle for other threads that unpark it.
     pub fn thread(&self) -> &Thread {
         self.handle.thread()
     }
 
-    /// Ends its `park`.
+    /// Unparks it.
     pub fn unpark(&self) {
         self.thread().unpark();
     }
@@ -66,18 +66,18 @@ impl BackgroundThread {
         let waited = self.end.reached.wait_timeout_while(is_reached, limit, |reached| !*reached);
         let has_ended = *waited.unwrap_or_else(PoisonError::into_inner).0;
         if has_ended {
-            // It has nothing left to do. A panic is reported by the hook.
+            // The join returns at once. The panic hook has reported a panic.
             let _ = self.handle.join();
         }
         has_ended
     }
 
-    /// Sends the message that ends the thread and waits for its end, both within about `limit`; false
-    /// if it still runs.
+    /// Sends the message that stops the thread and waits for its end, both within about `limit`;
+    /// false if it still runs.
     pub fn stop_within<T>(self, jobs: &SyncSender<T>, stop: T, limit: Duration) -> bool {
         let end = Instant::now() + limit;
         let mut message = stop;
-        // A thread that is gone takes no message, and has ended.
+        // The send fails if the thread has ended.
         while let Err(TrySendError::Full(unsent)) = jobs.try_send(message) {
             if Instant::now() >= end {
                 return false;
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
     use std::sync::mpsc::sync_channel;
 
-    /// Passed only by a thread that hangs.
+    /// Reached only if the thread hangs.
     const LONG: Duration = Duration::from_secs(20);
 
     #[test]
@@ -107,7 +107,7 @@ mod tests {
         });
         let thread = thread.expect("a thread");
         assert!(jobs.try_send(0).is_ok());
-        // The queue is full, and nobody takes from it.
+        // The queue is full and has no consumer.
         assert!(!thread.stop_within(&jobs, 1, Duration::from_millis(20)));
         drop(hold);
     }
