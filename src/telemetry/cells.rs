@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A number that one thread changes and others read.
+/// A counter that one thread writes and others read.
 ///
 /// Since there is one writer, a load and a store suffice: no `lock` prefix, no cache line bouncing
 /// between shards (about 1 ns against 5 to 20 ns for a read-modify-write).
@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(super) struct Cell64(AtomicU64);
 
 impl Cell64 {
-    /// Adds; only ever called by the one writer. Wraps, so that negative steps may be added as
-    /// two's complement.
+    /// Adds; only called by the one writer. Wraps, so negative steps may be added in two's
+    /// complement.
     pub(super) fn add(&self, step: u64) {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(step), Ordering::Relaxed);
     }
@@ -21,7 +21,7 @@ impl Cell64 {
         self.0.fetch_add(step, Ordering::Relaxed);
     }
 
-    /// The number.
+    /// The current value.
     pub(super) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }

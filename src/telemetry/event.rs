@@ -1,4 +1,4 @@
-//! What is reported of one exchange that has ended.
+//! The event that reports a finished exchange.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,19 +11,19 @@ use serde_json::value::RawValue;
 use crate::base::RequestId;
 use crate::llm::{PicoUsd, Usage};
 
-/// How an exchange ended, and whose fault it was if it failed.
+/// How an exchange ended, and where the error came from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RequestOutcome {
-    /// The client has its response.
+    /// The client received its response.
     #[default]
     Success,
-    /// The request could not be served as it was.
+    /// The request was invalid or not allowed.
     ClientError,
-    /// The gateway could not serve it.
+    /// The gateway failed.
     GatewayError,
-    /// The provider could not.
+    /// The provider failed.
     UpstreamError,
-    /// The client did not wait for the end.
+    /// The client disconnected.
     ClientLeft,
 }
 
@@ -41,26 +41,26 @@ impl RequestOutcome {
     }
 }
 
-/// What the cache had to do with a request.
+/// Cache result of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CacheStatus {
-    /// Nothing.
+    /// The cache was not used.
     #[default]
     Disabled,
-    /// It answered.
+    /// Exact hit.
     Hit,
-    /// It had no response.
+    /// Exact miss.
     Miss,
-    /// It answered a question of the same meaning.
+    /// Semantic hit.
     SemanticHit,
-    /// It had no response, and none to a question of the same meaning.
+    /// Semantic miss.
     SemanticMiss,
-    /// The client bypassed it.
+    /// The client bypassed the cache.
     Refresh,
 }
 
 impl CacheStatus {
-    /// As the header `cache-status` and the request log spell it, which is Portkey's way.
+    /// Value of the header `cache-status` and of the request log, in Portkey's spelling.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -74,14 +74,14 @@ impl CacheStatus {
     }
 }
 
-/// What a call cost.
+/// Cost of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cost {
-    /// So much, by the prices of the catalogue.
+    /// Computed from the catalog's prices.
     Known(PicoUsd),
-    /// So much, as its vendor reports.
+    /// Reported by the vendor.
     Reported(PicoUsd),
-    /// The price is not known.
+    /// Unknown: the catalog has no price.
     Unknown,
 }
 
@@ -95,7 +95,7 @@ impl Cost {
         }
     }
 
-    /// Its source, as the request log has it.
+    /// Its source, as written to the request log.
     #[must_use]
     pub fn source(self) -> Option<&'static str> {
         match self {
@@ -106,18 +106,18 @@ impl Cost {
     }
 }
 
-/// Who knows the name of a model, which decides whether it becomes a label.
+/// Where a model name is known from, which decides whether it becomes a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ModelOrigin {
-    /// The settings name it.
+    /// The settings.
     Settings,
-    /// The catalogue does.
+    /// The catalog.
     Catalog,
-    /// Only the request does.
+    /// The request only.
     Request,
 }
 
-/// As a number of dollars with all its decimals, which a float would not keep; null: not known.
+/// As a number of dollars with all decimals, which a float would not keep; null if unknown.
 impl Serialize for Cost {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let dollars = self.amount().map(|amount| RawValue::from_string(amount.to_string()));
@@ -125,107 +125,108 @@ impl Serialize for Cost {
     }
 }
 
-/// One attempt of a request, in the gateway's log of attempts and in the event. Serialized, it is a
+/// One attempt of a request, in the gateway's attempt log and in the event. It is serialized as a
 /// member of `tried` in the request log.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct AttemptRecord {
-    /// Its target, as `config.targets[0]`; none without a route. An event has none of these.
+    /// Path of the target, such as `config.targets[0]`; `None` without a route. Not set in an
+    /// event.
     pub target: Option<Arc<str>>,
-    /// `gen_ai.provider.name`: the provider, if it came to one.
+    /// `gen_ai.provider.name`: the provider, if one was selected.
     #[serde(rename = "provider")]
     pub provider_name: Option<Arc<str>>,
-    /// `gen_ai.request.model`: the model that was requested.
+    /// `gen_ai.request.model`: the requested model.
     #[serde(rename = "model")]
     pub request_model: Option<String>,
-    /// `http.response.status_code` of the provider, or of the gateway; 0: it was cut off.
+    /// `http.response.status_code` of the provider, or of the gateway; 0: the attempt was canceled.
     #[serde(rename = "status")]
     pub response_status_code: u16,
-    /// From its beginning to its end, or to the first content of its response.
+    /// From the start of the attempt to its end, or to the first content of its response.
     #[serde(rename = "ms", serialize_with = "serialize_millis")]
     pub duration: Duration,
-    /// What the system reported where the call failed.
+    /// The system's error if the call failed.
     #[serde(rename = "cause", skip_serializing_if = "Option::is_none")]
     pub error_cause: Option<Box<str>>,
-    /// What one that was cut off had used, by our estimate; none for the others.
+    /// Estimated usage of a canceled attempt; none for others.
     #[serde(skip)]
     pub usage: Option<Box<Usage>>,
-    /// What that cost.
+    /// Cost of that usage.
     #[serde(rename = "cost_usd", skip_serializing_if = "is_unpriced")]
     pub cost: Option<Cost>,
 }
 
-/// One finished exchange, reported once by the last stage of the pipeline.
+/// One finished exchange, reported once by the last pipeline stage.
 ///
-/// A field that OpenTelemetry's conventions have an attribute for bears its name: without the
-/// namespace, the dots as underscores.
+/// A field with an attribute in OpenTelemetry's conventions has the attribute's name, without the
+/// namespace and with underscores for dots.
 #[derive(Clone, Debug, Default)]
 pub struct RequestEvent {
-    /// Name of the request.
+    /// Request id.
     pub id: RequestId,
     /// Wall clock at receipt, since the Unix epoch.
     pub at_unix: Duration,
-    /// Shard that served it.
+    /// Shard that served the request.
     pub shard: u16,
-    /// Endpoint: an index into the names that the metrics were made with.
+    /// Endpoint: an index into the endpoint names of the metrics.
     pub endpoint: u8,
     /// Name of the virtual key.
     pub key: Option<Arc<str>>,
     /// `gen_ai.provider.name`: the provider that was selected.
     pub provider_name: Option<Arc<str>>,
-    /// `gen_ai.request.model`: as sent to the provider; text of the client.
+    /// `gen_ai.request.model`: as sent to the provider; client-controlled text.
     pub request_model: Option<String>,
     /// Name of the route.
     pub route: Option<Arc<str>>,
-    /// `http.response.status_code`: sent to the client; 0: none was sent.
+    /// `http.response.status_code`: sent to the client; 0: no response was sent.
     pub response_status_code: u16,
-    /// How it ended.
+    /// How the exchange ended.
     pub outcome: RequestOutcome,
     /// `error.type`: the gateway's error code.
     pub error_type: Option<&'static str>,
-    /// What the system reported where a provider failed.
+    /// The system's error if a provider failed.
     pub error_cause: Option<Box<str>>,
     /// `gen_ai.request.stream`: true for an event stream.
     pub request_stream: bool,
-    /// What the cache had to do with it.
+    /// Cache result.
     pub cache_status: CacheStatus,
-    /// Cosine of the nearest stored question, where one was looked for and there is one.
+    /// Cosine similarity of the nearest stored question, if a semantic lookup found one.
     pub cache_similarity: Option<f32>,
-    /// Tokens, if the endpoint has any: `gen_ai.usage.input_tokens` and so on.
+    /// Token usage, if the endpoint has any: `gen_ai.usage.input_tokens` and so on.
     pub usage: Option<Usage>,
-    /// What they cost, if anything was requested that does.
+    /// Cost of the usage; none if nothing billable was requested.
     pub cost: Option<Cost>,
-    /// What was lost in translation, in the words of the header `warnings`.
+    /// Losses in translation, as in the header `warnings`.
     pub warnings: Option<Arc<str>>,
-    /// From the first byte of the head to the last of the response.
+    /// From the first byte of the request head to the last byte of the response.
     pub latency: Duration,
-    /// From the first byte of the head to the first of the response.
+    /// From the first byte of the request head to the first byte of the response.
     pub first_byte: Option<Duration>,
     /// Time spent waiting for the provider.
     pub upstream: Duration,
     /// `http.request.body.size`: body bytes received.
     pub request_body_size: u64,
-    /// `http.response.size`: bytes sent, heads and framing included.
+    /// `http.response.size`: bytes sent, including heads and framing.
     pub response_size: u64,
-    /// Calls made to providers.
+    /// Calls to providers.
     pub calls: u32,
-    /// The attempts of a route, in the order of their beginning.
+    /// Attempts of a route, in the order of their start.
     pub attempts: Vec<AttemptRecord>,
-    /// The request of which this is a copy.
+    /// Id of the original request, if this is a mirrored copy.
     pub mirror_of: Option<RequestId>,
-    /// True if the last call went over a connection that had served before.
+    /// True if the last call reused a connection.
     pub reused_connection: bool,
     /// Labels of the key.
     pub metadata: Option<Arc<BTreeMap<String, String>>>,
-    /// Trace id of the client.
+    /// Trace id from the client.
     pub trace_id: Option<String>,
 }
 
-/// Longest client text that waits for an exporter: a body may be one long model name, and a queue
-/// holds thousands of events.
+/// Longest client text kept while an event waits for an exporter: a body may be one long model
+/// name, and a queue holds thousands of events.
 const TEXT_BYTES_MAX: usize = 256;
 
 impl RequestEvent {
-    /// Bytes of memory that it holds, with those of texts that it shares with settings or exchange.
+    /// Memory of the event in bytes, including texts shared with the settings or the exchange.
     pub(super) fn size(&self) -> usize {
         let text = |it: &Option<String>| it.as_ref().map_or(0, String::capacity);
         let cause = |it: &Option<Box<str>>| it.as_ref().map_or(0, |it| it.len());
@@ -245,7 +246,7 @@ impl RequestEvent {
             + members.map(|(name, value)| name.len() + value.len()).sum::<usize>()
     }
 
-    /// Holds each text of the client to 256 bytes, and gives the rest of its memory back.
+    /// Truncates each client text to 256 bytes and releases the rest.
     pub(super) fn truncate_texts(&mut self) {
         let attempts = self.attempts.iter_mut().map(|it| &mut it.request_model);
         let texts = [&mut self.request_model, &mut self.trace_id].into_iter().chain(attempts);

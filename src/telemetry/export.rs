@@ -1,4 +1,4 @@
-//! Where events go when they leave the process: one file and one row for each kind of exporter.
+//! Event exporters: one file and one row for each kind.
 
 mod dispatch;
 mod exporter;
@@ -20,24 +20,24 @@ use super::registry::MetricsRegistry;
 /// All kinds of exporters.
 const EXPORTERS: &[ExporterSpec] = &[request_log::REQUEST_LOG];
 
-/// Events cannot be exported.
+/// Why event export cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-    /// An exporter is not ready.
+    /// An exporter cannot start.
     #[error("cannot open {setting}: {source}")]
     Open {
-        /// The setting that turns it on.
+        /// The setting that enables it.
         setting: &'static str,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
-    /// The system gives no thread.
+    /// The system cannot create a thread.
     #[error("cannot start a thread that exports events: {0}")]
     Thread(#[source] io::Error),
 }
 
-/// Starts the exporters that the settings turn on; one sender for each shard. Where there is none,
-/// there are no senders.
+/// Starts the enabled exporters; returns one sender per shard. Without exporters there are no
+/// senders.
 ///
 /// # Errors
 /// See [`ExportError`].

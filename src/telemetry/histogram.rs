@@ -1,4 +1,4 @@
-//! Histograms with fixed bounds, as Prometheus wants them.
+//! Prometheus histograms with fixed bounds.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -31,10 +31,10 @@ pub(super) const LATENCY_BOUNDS_US: &[u64] = &[
 pub(super) const OVERHEAD_BOUNDS_US: &[u64] =
     &[5, 10, 15, 20, 30, 50, 75, 100, 150, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000];
 
-/// Cells enough for either set of bounds and the overflow.
+/// Cells for either set of bounds and the overflow.
 const CELLS: usize = 19;
 
-/// One histogram of one shard.
+/// A histogram of one shard.
 #[derive(Debug)]
 pub(super) struct Histogram {
     bounds_us: &'static [u64],
@@ -42,7 +42,7 @@ pub(super) struct Histogram {
     sum_us: Cell64,
 }
 
-/// A histogram added up over shards.
+/// A histogram summed over shards.
 #[derive(Debug)]
 pub(super) struct HistogramTotal {
     bounds_us: &'static [u64],
@@ -56,7 +56,7 @@ impl Histogram {
         Self { bounds_us, counts: Default::default(), sum_us: Cell64::default() }
     }
 
-    /// Counts one duration.
+    /// Records one duration.
     pub(super) fn record(&self, duration: Duration) {
         let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         let bucket = self.bounds_us.partition_point(|bound| *bound < micros);

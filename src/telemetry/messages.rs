@@ -1,16 +1,16 @@
-//! The thread that writes messages to standard error.
+//! The thread that writes operator messages to standard error.
 //!
-//! It alone waits for whoever reads standard error, and it is never joined: a reader that is dead or
-//! asleep costs messages, which are counted, and nothing else.
+//! Only this thread waits for standard error, and it is never joined: a blocked reader costs
+//! messages, which are counted, and nothing else.
 
 use std::io;
 
 use crate::base::write_messages;
 
-/// Starts the thread. Messages that are queued before are written by it too.
+/// Starts the thread. It also writes messages queued before.
 ///
 /// # Errors
-/// When the system gives no thread.
+/// If the system cannot create the thread.
 pub fn start_message_writer() -> io::Result<()> {
     let body = || write_messages(io::stderr());
     // It runs until the process ends.

@@ -1,6 +1,6 @@
-//! The table of metrics: every name that `/metrics` shows, once.
+//! The table of metrics: every name in `/metrics`, once.
 
-/// Kind of a metric in Prometheus' words.
+/// Prometheus metric type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MetricKind {
     Counter,
@@ -18,7 +18,7 @@ impl MetricKind {
     }
 }
 
-/// Where the numbers of a metric are kept.
+/// Source of a metric's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MetricSource {
     Requests,
@@ -50,7 +50,7 @@ pub(super) struct Metric {
     pub help: &'static str,
 }
 
-/// Defines an enum of numbered cells and how many there are.
+/// Defines an enum of numbered cells and its length.
 macro_rules! cells {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident,)* }) => {
         $(#[$meta])*
@@ -58,100 +58,100 @@ macro_rules! cells {
         pub enum $name { $($(#[$doc])* $variant,)* }
 
         impl $name {
-            /// How many there are.
+            /// Number of cells.
             pub(super) const COUNT: usize = [$(Self::$variant),*].len();
         }
     };
 }
 
 cells! {
-    /// A number that goes up and down.
+    /// A gauge.
     Gauge {
         /// Client connections.
         OpenConnections,
         /// Requests in flight.
         RequestsInFlight,
-        /// Bytes of bodies kept in memory.
+        /// Bytes of buffered bodies.
         BufferedBytes,
         /// Provider connections, in use or idle.
         UpstreamConnectionsOpen,
-        /// Provider connections waiting in pools.
+        /// Idle provider connections in pools.
         UpstreamConnectionsIdle,
-        /// Shards that drain.
+        /// Draining shards.
         Draining,
     }
 }
 
 cells! {
-    /// A number that only grows.
+    /// A counter.
     Counter {
         /// Client connections accepted.
         ConnectionsAccepted,
-        /// Client connections closed at once: over the bound.
+        /// Client connections closed at once: over the limit.
         ConnectionsRefused,
-        /// Failures to accept.
+        /// Failed accepts.
         AcceptErrors,
-        /// Requests refused because too many were in flight.
+        /// Requests rejected because too many were in flight.
         RequestsOverloaded,
-        /// Connections begun to providers.
+        /// Provider connection attempts.
         UpstreamConnectsStarted,
-        /// Connections that did not come about.
+        /// Failed provider connection attempts.
         UpstreamConnectErrors,
-        /// Idle provider connections used again.
+        /// Reused provider connections.
         UpstreamReused,
-        /// Calls repeated because an idle connection had died.
+        /// Calls retried because an idle connection had closed.
         UpstreamRetriedStale,
-        /// Idle provider connections thrown away.
+        /// Idle provider connections closed.
         UpstreamDiscarded,
-        /// Provider connections closed because bytes came that no request had asked for.
+        /// Provider connections closed because of unsolicited bytes.
         UpstreamSurplus,
-        /// Name look-ups.
+        /// Name lookups.
         DnsLookups,
-        /// Name look-ups that failed.
+        /// Failed name lookups.
         DnsErrors,
-        /// TLS handshakes that failed, on either side.
+        /// Failed TLS handshakes, with clients and providers.
         TlsHandshakeErrors,
-        /// Lines the request log could not write.
+        /// Lines that the request log could not write.
         LogWriteErrors,
-        /// Tokens and keys obtained for providers.
+        /// Tokens and keys fetched for providers.
         CredentialRefreshes,
-        /// Attempts to obtain one that failed.
+        /// Failed attempts to fetch one.
         CredentialErrors,
-        /// Settings taken over by a reload.
+        /// Successful reloads.
         SettingsReloads,
-        /// Reloads refused.
+        /// Failed reloads.
         SettingsReloadErrors,
-        /// Series folded into `other` because there were too many.
+        /// Series merged into `other` because of the limit.
         LabelsFolded,
-        /// Answers from the cache to the same request.
+        /// Exact cache hits.
         CacheHits,
-        /// Answers from the cache to a question in other words that mean the same by rule.
+        /// Cache hits for a question that a rule finds equivalent.
         CacheNormalisedHits,
-        /// Answers from the cache to a question of the same meaning.
+        /// Semantic cache hits.
         CacheSemanticHits,
-        /// Look-ups that found nothing.
+        /// Cache misses.
         CacheMisses,
-        /// Look-ups by meaning that found nothing.
+        /// Semantic cache misses.
         CacheSemanticMisses,
-        /// Look-ups by meaning that were not made: no model, or no time.
+        /// Skipped semantic lookups: no model, or no time.
         CacheSemanticSkips,
-        /// Look-ups that the client did not want.
+        /// Cache lookups that the client bypassed.
         CacheRefreshes,
-        /// Answers found by meaning that a client's feedback evicted.
+        /// Semantic entries evicted by client feedback.
         CacheRejections,
-        /// Answers stored.
+        /// Stored responses.
         CacheStores,
-        /// Requests that waited for the answer to an identical one.
+        /// Requests that waited for the response to an identical one.
         CacheJoins,
-        /// Active checks that found a provider not well.
+        /// Failed health checks.
         CheckErrors,
-        /// Copies of requests that were not sent: too many were under way.
+        /// Mirrored requests that were not sent: too many in flight.
         MirrorsDropped,
-        /// Pictures that were fetched for providers that take bytes only.
+        /// Images fetched for providers that accept image bytes only.
         PicturesFetched,
-        /// Pictures that could not be fetched.
+        /// Failed image fetches.
         PictureErrors,
-        /// Connections ended by a fault of the gateway itself.
+        /// Connections ended by an internal error.
         Panics,
     }
 }
@@ -173,7 +173,7 @@ const fn counter(name: &'static str, counter: Counter, help: &'static str) -> Me
     row(name, MetricKind::Counter, MetricSource::Counter(counter), help)
 }
 
-/// The table. Durations are seconds.
+/// The table. Durations are in seconds.
 #[rustfmt::skip]
 pub(super) const METRICS: &[Metric] = &[
     row("ringgate_build_info", MetricKind::Gauge, MetricSource::Build, "Always 1; the label holds the version."),

@@ -1,9 +1,9 @@
-//! What is reported of the work: one event per exchange, counted in metrics and handed to exporters,
-//! of which the request log is one.
+//! Observability: one event per exchange, counted in metrics and passed to exporters, such as the
+//! request log.
 //!
-//! Each shard counts into cells of its own, with plain loads and stores; the control thread adds
-//! them up when it is asked. Labels are bounded, and so is the memory of events that wait. No body,
-//! header or secret comes here. Absent: exporters that push, traces.
+//! Each shard counts in cells of its own, with plain loads and stores; the control thread sums them
+//! on request. Labels are bounded, and so is the memory of queued events. No body, header or secret
+//! is recorded. Absent: exporters that push, traces.
 
 mod cells;
 mod event;

@@ -1,7 +1,7 @@
-//! A queue of events between two threads, bounded by the memory of the events that wait in it.
+//! A queue of events between two threads, bounded by the memory of the queued events.
 //!
-//! Neither side ever waits. Each writes a counter of its own and reads the other's, so that counting
-//! bytes takes no read-modify-write.
+//! Neither end blocks. Each writes a counter of its own and reads the other's, so counting bytes
+//! takes no read-modify-write.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,10 +10,10 @@ use rtrb::{Consumer, Producer, RingBuffer};
 
 use super::event::RequestEvent;
 
-/// A batch ends with the event that reaches so many bytes.
+/// A batch ends with the event that reaches this size.
 const BATCH_BYTES: usize = 256 * 1024;
 
-/// The side of the queue that events go into.
+/// The sending end.
 pub struct EventSender {
     ring: Producer<Arc<RequestEvent>>,
     bytes_max: usize,
@@ -23,7 +23,7 @@ pub struct EventSender {
     taken: Arc<AtomicUsize>,
 }
 
-/// The side that they are taken from.
+/// The receiving end.
 pub(super) struct EventReceiver {
     ring: Consumer<Arc<RequestEvent>>,
     taken: Arc<AtomicUsize>,
@@ -31,7 +31,7 @@ pub(super) struct EventReceiver {
 
 /// A queue whose events hold at most `bytes_max` bytes.
 pub(super) fn event_queue(bytes_max: usize) -> (EventSender, EventReceiver) {
-    // No event is smaller than its struct, so that the bytes are what bounds the queue.
+    // An event is at least as large as its struct, so the byte limit is the effective one.
     let (producer, consumer) = RingBuffer::new(bytes_max / size_of::<RequestEvent>() + 1);
     let taken = Arc::<AtomicUsize>::default();
     let sender = EventSender { ring: producer, bytes_max, sent: 0, taken: Arc::clone(&taken) };
@@ -39,10 +39,10 @@ pub(super) fn event_queue(bytes_max: usize) -> (EventSender, EventReceiver) {
 }
 
 impl EventSender {
-    /// Hands an event over; false if the queue has no room for it and it is lost.
+    /// Sends an event; false if the queue is full and the event is lost.
     pub fn send(&mut self, event: Arc<RequestEvent>) -> bool {
         let bytes = event.size();
-        // The ring itself orders the events; of the counter an older value is as good.
+        // The ring orders the events; an older value of the counter is safe.
         let waiting = self.sent.wrapping_sub(self.taken.load(Ordering::Relaxed));
         if waiting.saturating_add(bytes) > self.bytes_max || self.ring.push(event).is_err() {
             return false;
@@ -53,7 +53,7 @@ impl EventSender {
 }
 
 impl EventReceiver {
-    /// Moves what waits into `batch`, up to [`BATCH_BYTES`].
+    /// Moves queued events into `batch`, up to [`BATCH_BYTES`].
     pub(super) fn take(&mut self, batch: &mut Vec<Arc<RequestEvent>>) {
         let before = self.taken.load(Ordering::Relaxed);
         let mut bytes = 0;
@@ -91,7 +91,7 @@ mod tests {
     fn large_events_leave_room_for_fewer() {
         let room = 64 * event(0).size();
         for (text_bytes, expected) in [(0, 64), (event(0).size(), 32), (room / 2, 1), (room, 0)] {
-            // Once around, so that the counters have moved.
+            // One full round, so that the counters have moved.
             let (mut sender, mut receiver) = event_queue(room);
             for _ in 0..3 {
                 let sent = (0..100).take_while(|_| sender.send(event(text_bytes))).count();

@@ -1,4 +1,4 @@
-//! A shard's end of the metrics: counts an event into cells that only it writes.
+//! A shard's end of the metrics: counts events in cells that only it writes.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -13,23 +13,24 @@ use super::queue::EventSender;
 use super::registry::{MetricsRegistry, ShardCells};
 use super::series::{ErrorSeries, Series};
 
-/// Series of one shard whose models the settings name, at most. What comes beyond any of these bounds
-/// is counted under the model `other`, whose series are bounded by keys, providers and endpoints.
+/// Series of one shard with models from the settings, at most. Events beyond any of these limits
+/// are counted under the model `other`, whose series are bounded by keys, providers and endpoints.
 const SETTINGS_SERIES_MAX: usize = 1_000;
 
 /// Series of one shard with other models, at most.
 const OTHER_SERIES_MAX: usize = 1_000;
 
-/// Those of them whose models only requests name, and a provider has answered with success, at most.
+/// Of these, series with models known only from requests that a provider served successfully, at
+/// most.
 const REQUEST_SERIES_MAX: usize = 500;
 
-/// So many of these begin with the first success. A client may invent any number where a provider
-/// answers to any name, so that the others have to be in use: they begin with the third.
+/// Number of these that begin with the first success. If a provider accepts any model name, clients
+/// can invent any number, so the others begin with success number [`SUCCESSES_OF_USE`].
 const REQUEST_SERIES_AT_ONCE: usize = 100;
 const SUCCESSES_OF_USE: u8 = 3;
 
-/// Labels whose successes are counted towards a series of their own, at most; beyond, the counts begin
-/// anew.
+/// Labels whose successes are counted towards a series of their own, at most; beyond, the counts
+/// are cleared.
 const CANDIDATES_MAX: usize = 1_024;
 
 /// Longest model name that becomes a label.
@@ -41,7 +42,7 @@ const OTHER: &str = "other";
 pub struct Recorder {
     metrics: Arc<MetricsRegistry>,
     cells: Arc<ShardCells>,
-    /// None: there is no exporter.
+    /// `None`: no exporter is enabled.
     queue: Option<RefCell<EventSender>>,
     series: RefCell<SeriesMap>,
 }
@@ -50,20 +51,20 @@ pub struct Recorder {
 struct SeriesMap {
     hashing: RandomState,
     by_hash: HashMap<u64, Vec<Arc<Series>>>,
-    /// Series with models that the settings name.
+    /// Series with models from the settings.
     of_settings: usize,
     /// Series with other models.
     of_others: usize,
-    /// Those of them whose models only requests name.
+    /// Of these, series with models known only from requests.
     of_requests: usize,
-    /// Successes by the hash of labels that have no series yet.
+    /// Successes by the hash of labels without a series.
     candidates: HashMap<u64, u8>,
     errors: Vec<Arc<ErrorSeries>>,
 }
 
 impl Recorder {
-    /// The recorder of one shard. Each shard has one; what a shard counts that `metrics` was not made
-    /// for appears nowhere.
+    /// The recorder of one shard, one per shard. Counts of a shard that `metrics` was not created
+    /// for are not shown.
     #[must_use]
     pub fn new(metrics: &Arc<MetricsRegistry>, shard: usize, queue: Option<EventSender>) -> Self {
         let (metrics, cells) = (Arc::clone(metrics), metrics.shard_cells(shard));
@@ -89,8 +90,8 @@ impl Recorder {
         }
     }
 
-    /// Counts a finished exchange and hands it to the exporters. `origin` gives who knows a model at a
-    /// provider; it is called for labels that no series has yet.
+    /// Counts a finished exchange and sends it to the exporters. `origin` returns where a
+    /// provider's model is known from; it is called for labels without a series.
     pub fn finish(
         &self,
         mut event: RequestEvent,
@@ -169,7 +170,7 @@ impl Recorder {
 
     fn error(&self, side: &'static str, code: &'static str) {
         let mut map = self.series.borrow_mut();
-        // Sides and codes are the gateway's own words: a few dozen at most.
+        // Outcomes and codes are the gateway's own: a few dozen at most.
         let known = map.errors.iter().find(|it| it.side == side && it.code == code);
         let series = match known {
             Some(known) => Arc::clone(known),
@@ -184,9 +185,9 @@ impl Recorder {
     }
 }
 
-/// What a series is found by.
+/// Key of a series.
 struct SeriesLabels<'e> {
-    /// None for an attempt.
+    /// `None` for an attempt.
     endpoint: Option<u8>,
     key: Option<&'e str>,
     provider: Option<&'e str>,
@@ -194,7 +195,7 @@ struct SeriesLabels<'e> {
 }
 
 impl SeriesMap {
-    /// True if there is room for one more series of a model of that origin, which then is taken.
+    /// Reserves room for one more series of a model of that origin; false if there is none.
     fn has_room(&mut self, origin: ModelOrigin, (hash, status): (u64, u16)) -> bool {
         if origin == ModelOrigin::Settings {
             let has_room = self.of_settings < SETTINGS_SERIES_MAX;
@@ -210,7 +211,7 @@ impl SeriesMap {
         true
     }
 
-    /// Takes note of a model that only a request names; true if it may have a series now.
+    /// Counts a success of a model known only from requests; true if it may have a series now.
     fn is_in_use(&mut self, hash: u64, status: u16) -> bool {
         if !(200..300).contains(&status) || self.of_requests >= REQUEST_SERIES_MAX {
             return false;
@@ -232,7 +233,7 @@ impl SeriesMap {
 
     fn hash(&self, endpoint: Option<u8>, key: &str, provider: &str, model: &str) -> u64 {
         let mut hasher = self.hashing.build_hasher();
-        // No endpoint has the last index.
+        // The last index belongs to no endpoint.
         hasher.write_u8(endpoint.unwrap_or(u8::MAX));
         for label in [key, provider, model] {
             hasher.write(label.as_bytes());

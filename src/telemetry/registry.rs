@@ -1,4 +1,4 @@
-//! All shards' metrics together, as Prometheus reads them.
+//! Metrics of all shards, formatted for Prometheus.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -12,7 +12,7 @@ use super::series::{ErrorSeries, ExporterSeries, Series, TOKEN_KINDS, USUAL_KIND
 use crate::base::{messages_dropped, unix_now};
 use crate::llm::PicoUsd;
 
-/// What one shard counts, on cache lines of its own.
+/// Counters of one shard, on cache lines of their own.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(super) struct ShardCells {
@@ -21,7 +21,7 @@ pub(super) struct ShardCells {
     /// By the index of the endpoint.
     pub endpoints: Box<[EndpointHistograms]>,
     pub overhead: Histogram,
-    /// Events that no exporter gets.
+    /// Events lost for all exporters.
     pub events_dropped: Cell64,
 }
 
@@ -51,26 +51,26 @@ pub struct MetricsRegistry {
     started: Duration,
     endpoints: &'static [&'static str],
     shards: Vec<Arc<ShardCells>>,
-    /// Counted by the control thread and those of exporters.
+    /// Counters of the control thread and of exporters.
     control: [Cell64; Counter::COUNT],
-    /// One for each exporter. Locked when exporters start and when metrics are read.
+    /// One per exporter. Locked when exporters start and when metrics are read.
     exporters: Mutex<Vec<Arc<ExporterSeries>>>,
-    /// New series, as shards leave them. Locked for one push or to take them all, never while
-    /// text is made: clients choose when a model is new, and the shard waited for a whole reading
-    /// (5 ms and more at the median with 14,400 series; 2 to 3 µs so, on two busy cores).
+    /// New series from shards. Locked for one push or to take them all, never while text is
+    /// formatted: clients decide when a model is new, and a shard would wait for a whole scrape (5
+    /// ms and more at the median with 14,400 series; 2 to 3 µs this way, on two busy cores).
     new_series: Mutex<Vec<NewSeries>>,
-    /// Locked by those who read metrics; no shard does.
+    /// Locked by readers of the metrics; never by a shard.
     all_series: Mutex<AllSeries>,
 }
 
-/// A series that a shard has begun. Each shard begins a bounded number, which bounds the list.
+/// A series that a shard has started. Each shard starts a bounded number, which bounds the list.
 #[derive(Debug)]
 enum NewSeries {
     Series(Arc<Series>),
     Errors(Arc<ErrorSeries>),
 }
 
-/// The series of all shards that have been taken from the new ones.
+/// The series of all shards, taken from the new ones.
 #[derive(Debug, Default)]
 struct AllSeries {
     series: Vec<Arc<Series>>,
@@ -89,7 +89,7 @@ impl AllSeries {
 }
 
 impl MetricsRegistry {
-    /// Metrics for so many shards. `endpoints` are the names by the index that events carry.
+    /// Metrics for so many shards. `endpoints` are the endpoint names by index.
     #[must_use]
     pub fn new(shards: usize, endpoints: &'static [&'static str]) -> Arc<Self> {
         Arc::new(Self {
@@ -103,28 +103,28 @@ impl MetricsRegistry {
         })
     }
 
-    /// The cells of a shard; new ones, which are rendered nowhere, if it is none of these metrics'.
+    /// The cells of a shard; unregistered ones, which are not shown, if the index is out of range.
     pub(super) fn shard_cells(&self, shard: usize) -> Arc<ShardCells> {
         let none = || Arc::new(ShardCells::new(self.endpoints.len()));
         self.shards.get(shard).map_or_else(none, Arc::clone)
     }
 
-    /// Name of the endpoint that an event carries.
+    /// Name of an event's endpoint.
     pub(super) fn endpoint_name(&self, endpoint: u8) -> &'static str {
         self.endpoints.get(usize::from(endpoint)).copied().unwrap_or_default()
     }
 
-    /// Names of endpoints by the index that events carry.
+    /// Endpoint names by index.
     pub(super) fn endpoints(&self) -> &'static [&'static str] {
         self.endpoints
     }
 
-    /// Adds one to a counter, from any thread that is no shard.
+    /// Adds one to a counter, from any thread but a shard's.
     pub fn count(&self, counter: Counter) {
         self.count_by(counter, 1);
     }
 
-    /// Adds to a counter, from any thread that is no shard.
+    /// Adds to a counter, from any thread but a shard's.
     pub(super) fn count_by(&self, counter: Counter, step: u64) {
         if let Some(cell) = self.control.get(counter as usize) {
             cell.add_shared(step);
@@ -244,13 +244,13 @@ impl MetricsRegistry {
     /// Labels and values of a labelled metric, summed over shards and in order.
     fn labelled(&self, source: MetricSource) -> BTreeMap<String, u64> {
         let mut all_series = locked(&self.all_series);
-        // Taken in a statement of its own, which ends the lock on the new ones.
+        // In a statement of its own, which releases the lock on the new ones.
         let new_series = std::mem::take(&mut *locked(&self.new_series));
         all_series.add(new_series);
         let mut sums = BTreeMap::new();
         let mut add = |labels: String, value: u64| {
             let sum: &mut u64 = sums.entry(labels).or_insert(0);
-            // Cells wrap as counters do; 18 million dollars are one turn.
+            // Cells wrap as counters do; at 18 million dollars.
             *sum = sum.wrapping_add(value);
         };
         if source == MetricSource::Errors {
@@ -306,12 +306,12 @@ impl MetricsRegistry {
     }
 }
 
-/// What a panic left behind is still a list of whole series.
+/// After a panic the list still holds complete series.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A label value as the format wants it.
+/// A label value, escaped for the format.
 fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
@@ -562,7 +562,7 @@ mod tests {
     #[test]
     fn events_beyond_the_queue_are_counted() {
         let metrics = registry(1);
-        // The queue of a dispatcher that takes nothing.
+        // The queue of a dispatcher that does not read.
         let (sender, _receiver) = event_queue(2 * event("m", 200).size());
         let recorder = Recorder::new(&metrics, 0, Some(sender));
         for _ in 0..5 {

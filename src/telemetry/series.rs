@@ -1,4 +1,4 @@
-//! Series by labels: cells that are found by what a request was.
+//! Series by labels: cells found by the attributes of a request.
 
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -6,7 +6,8 @@ use super::cells::Cell64;
 use super::event::Cost;
 use crate::llm::Usage;
 
-/// Statuses counted apart in one series; a provider may send any, so the rest are counted as `other`.
+/// Statuses counted separately in one series; a provider may send any, so the rest are counted as
+/// `other`.
 const STATUSES_MAX: usize = 12;
 
 /// The kinds of tokens, in the order of the cells.
@@ -23,13 +24,13 @@ pub(super) const TOKEN_KINDS: [&str; 10] = [
     "output_image",
 ];
 
-/// The first so many are shown for each series, the others where there are any.
+/// The first so many are shown for each series, the others only if not zero.
 pub(super) const USUAL_KINDS: usize = 4;
 
 /// Counts of one endpoint, key, provider and model on one shard.
 #[derive(Debug, Default)]
 pub(super) struct Series {
-    /// Index of the endpoint; none: it counts attempts, which are no requests.
+    /// Index of the endpoint; `None`: the series counts attempts.
     pub endpoint: Option<u8>,
     pub key: String,
     pub provider: String,
@@ -56,9 +57,9 @@ impl Series {
         }
     }
 
-    /// Counts one request; only ever called by the one writer.
+    /// Counts one request; only called by the one writer.
     pub(super) fn count(&self, status: u16, usage: Option<&Usage>, cost: Option<Cost>) {
-        // Cells are taken from the front; 0 means free, so statuses are kept plus one.
+        // Cells are used from the front; 0 means unused, so statuses are stored plus one.
         let mark = status.saturating_add(1);
         let cell = self.requests.iter().find(|(known, _)| {
             let known = known.load(Ordering::Relaxed);
@@ -119,7 +120,7 @@ impl Series {
 #[derive(Debug, Default)]
 pub(super) struct ExporterSeries {
     pub name: &'static str,
-    /// Events that its queue had no room for.
+    /// Events dropped because its queue was full.
     pub dropped: Cell64,
 }
 
@@ -129,7 +130,7 @@ impl ExporterSeries {
     }
 }
 
-/// Counts of one kind of failure on one shard.
+/// Count of one kind of failure on one shard.
 #[derive(Debug, Default)]
 pub(super) struct ErrorSeries {
     pub side: &'static str,

@@ -1,10 +1,10 @@
-//! The threads between the shards and the exporters.
+//! The threads between shards and exporters.
 //!
-//! Each shard has a bounded queue, which one thread, the dispatcher, empties. It hands each event to
-//! every exporter, each of which has a bounded queue and a thread of its own. Nobody waits for a full
-//! queue: the events that do not fit are dropped and counted, by shards for all exporters, by the
-//! dispatcher for one. A slow exporter costs its own events only; one that never returns is left
-//! behind when the process ends.
+//! Each shard has a bounded queue, which one thread, the dispatcher, empties. It passes each event
+//! to every exporter, each of which has a bounded queue and a thread of its own. Nothing waits for
+//! a full queue: events that do not fit are dropped and counted, by shards for all exporters, by
+//! the dispatcher for one. A slow exporter loses only its own events; one that hangs is abandoned
+//! when the process ends.
 
 use std::io;
 use std::sync::Arc;
@@ -19,21 +19,21 @@ use super::super::series::ExporterSeries;
 use super::exporter::{Exporter, ExporterSpec};
 use crate::base::BackgroundThread;
 
-/// What the events of one shard may hold before they are dispatched: some 6,000 of them, more than
-/// half a second of 10,000 requests a second.
+/// Memory of the undispatched events of one shard: some 6,000 of them, more than half a second of
+/// 10,000 requests a second.
 const SHARD_QUEUE_BYTES: usize = 4 * 1024 * 1024;
 
-/// What the events may hold that wait for one exporter.
+/// Memory of the events that wait for one exporter.
 const EXPORTER_QUEUE_BYTES: usize = 16 * 1024 * 1024;
 
-/// How often the dispatcher looks at the queues of idle shards, which wake nobody.
+/// Interval at which the dispatcher reads the queues of shards, which do not wake it.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// The end of the process waits so long for exporters: a pipe may have no reader, and a reader at work
-/// takes all that the queues hold in less.
+/// Time that the process waits for exporters when it ends: a pipe may have no reader, and a working
+/// exporter empties its queue in less.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 
-/// The control thread's handle of all threads that export events.
+/// The control thread's handle of all export threads.
 pub struct Dispatcher {
     thread: BackgroundThread,
     stop: Arc<AtomicBool>,
@@ -53,7 +53,7 @@ struct ExporterSignals {
 }
 
 impl Dispatcher {
-    /// Starts a thread for each exporter, and the dispatcher; one sender for each shard.
+    /// Starts a thread per exporter, and the dispatcher; one sender per shard.
     pub(super) fn start(
         exporters: Vec<(&'static ExporterSpec, Box<dyn Exporter>)>,
         shards: usize,
@@ -75,7 +75,7 @@ impl Dispatcher {
         Ok((Self { thread, stop, exporters: handles }, senders))
     }
 
-    /// Has all files opened again, as log rotation asks for.
+    /// Reopens all files, for log rotation.
     pub fn reopen(&self) {
         for exporter in &self.exporters {
             exporter.signals.reopen.store(true, Ordering::Release);
@@ -83,8 +83,8 @@ impl Dispatcher {
         }
     }
 
-    /// Exports all that has been sent and ends the threads. Returns the settings of the exporters that
-    /// have not finished after two seconds.
+    /// Exports all sent events and stops the threads. Returns the settings of exporters that have
+    /// not finished after two seconds.
     pub fn stop(self) -> Vec<&'static str> {
         let end = Instant::now() + STOP_LIMIT;
         self.stop.store(true, Ordering::Release);
@@ -121,7 +121,7 @@ struct DispatchLoop {
 impl DispatchLoop {
     fn run(mut self) {
         loop {
-            // Read before the queues: what was sent before the stop is still dispatched.
+            // Read before the queues, so that events sent before the stop are still dispatched.
             let stop = self.stop.load(Ordering::Acquire);
             if self.dispatch() {
                 continue;
@@ -133,7 +133,7 @@ impl DispatchLoop {
         }
     }
 
-    /// Hands on a batch of each shard; false if no shard had any.
+    /// Dispatches a batch from each shard; false if all queues were empty.
     fn dispatch(&mut self) -> bool {
         let (mut any, mut batch) = (false, Vec::new());
         for shard in &mut self.shards {
@@ -185,7 +185,7 @@ impl ExportLoop {
     fn run(mut self) {
         let mut batch = Vec::new();
         loop {
-            // Read before the queue, as the dispatcher does.
+            // Read before the queue, as in the dispatcher.
             let stop = self.signals.stop.load(Ordering::Acquire);
             if self.signals.reopen.swap(false, Ordering::AcqRel) && self.exporter.reopen().is_err()
             {
@@ -199,7 +199,7 @@ impl ExportLoop {
             } else if stop {
                 return;
             } else {
-                // The dispatcher unparks it after it has filled the queue.
+                // The dispatcher unparks it after filling the queue.
                 std::thread::park();
             }
         }
@@ -212,10 +212,10 @@ mod tests {
     use crate::telemetry::RequestEvent;
     use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-    /// Passed only where something hangs.
+    /// Reached only if a thread hangs.
     const LONG: Duration = Duration::from_secs(20);
 
-    /// Reports the events that it gets, each as soon as its gate opens.
+    /// Reports the events that it receives, each when its gate opens.
     struct GatedExporter {
         gate: Option<Receiver<()>>,
         exported: SyncSender<u32>,
@@ -224,7 +224,7 @@ mod tests {
     impl Exporter for GatedExporter {
         fn export(&mut self, batch: &[Arc<RequestEvent>]) -> usize {
             if let Some(gate) = &self.gate {
-                // It opens for good when the other side is dropped.
+                // It stays open once the other end is dropped.
                 let _ = gate.recv();
             }
             batch.iter().for_each(|event| self.exported.send(event.calls).expect("a reader"));
@@ -284,7 +284,7 @@ mod tests {
             assert!(sender.send(Arc::new(event)));
             assert_eq!(free.recv_timeout(LONG), Ok(calls));
         }
-        // Of a little over 1 MiB each, 15 fit into its queue, and it has one or none in its hands.
+        // A little over 1 MiB each: 15 fit into its queue, and it holds at most one.
         let lost = dropped(&metrics, "blocked");
         assert!((24..=25).contains(&lost), "{lost}");
         assert_eq!((dropped(&metrics, "free"), dropped(&metrics, "all")), (0, 0));

@@ -1,4 +1,4 @@
-//! What all exporters have in common: their trait, the row that makes one, their settings.
+//! The trait of exporters, the row that creates one, and their settings.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,14 +7,14 @@ use std::sync::Arc;
 use super::super::event::RequestEvent;
 use super::super::metrics::Counter;
 
-/// Which exporters run.
+/// Which exporters are enabled.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExportSettings {
-    /// Where the request log goes; none: there is none.
+    /// Destination of the request log; `None`: disabled.
     pub request_log: Option<LogTarget>,
 }
 
-/// Where the lines of the request log go.
+/// Destination of the request log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogTarget {
     /// Standard output.
@@ -23,24 +23,24 @@ pub enum LogTarget {
     File(PathBuf),
 }
 
-/// A destination of events. It has a thread to itself, and may block it.
+/// A destination of events. It has a thread of its own and may block it.
 pub(super) trait Exporter: Send {
-    /// Exports the events in their order; returns how many of them were lost.
+    /// Exports events in order; returns how many were lost.
     fn export(&mut self, batch: &[Arc<RequestEvent>]) -> usize;
 
-    /// Opens its files again, as log rotation asks for.
+    /// Reopens its files, for log rotation.
     fn reopen(&mut self) -> io::Result<()>;
 }
 
 /// A kind of exporter.
 pub(super) struct ExporterSpec {
-    /// Name of its thread, and its label in metrics.
+    /// Name of its thread, and label in metrics.
     pub name: &'static str,
-    /// The setting that turns it on.
+    /// The setting that enables it.
     pub setting: &'static str,
-    /// Counts the events that it loses.
+    /// Counter of the events that it loses.
     pub errors: Counter,
-    /// Makes one, with the names of endpoints by their index; none: the settings turn it off.
+    /// Creates one, with the endpoint names by index; `None` if the settings disable it.
     pub open: OpenExporter,
 }
 

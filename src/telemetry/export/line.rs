@@ -1,4 +1,4 @@
-//! One event as one line of JSON. Client text arrives bounded by the recorder.
+//! Formats an event as one line of JSON. The recorder bounds client text.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ struct LogLine<'e> {
     trace_id: Option<&'e str>,
 }
 
-/// Appends the line of `event`, an event of that endpoint, line feed included.
+/// Appends the line of `event`, including the line feed; `endpoint` is its endpoint's name.
 pub(super) fn write_line(
     event: &RequestEvent,
     endpoint: &'static str,
@@ -107,8 +107,8 @@ fn rfc3339(since_epoch: Duration) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
 }
 
-/// Year, month and day of a count of days since 1970-01-01: the algorithm `civil_from_days` of
-/// Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms", for days that are not negative.
+/// Year, month and day for days since 1970-01-01, not negative: `civil_from_days` from Howard
+/// Hinnant's "chrono-Compatible Low-Level Date Algorithms".
 fn civil_date(days: u64) -> (u64, u64, u64) {
     let shifted = days + 719_468;
     let era = shifted / 146_097;

@@ -1,7 +1,7 @@
-//! The page `docs/log-fields.md`: what a line of the request log holds, and what OpenTelemetry calls it.
+//! Generates `docs/log-fields.md`: the fields of a request log line and their OpenTelemetry names.
 //!
-//! The tests below hold the table complete, and compare the page with what is committed; they write it
-//! when the variable `RINGGATE_BLESS` is set to 1.
+//! The tests below check that the table is complete, and compare the page with the committed one;
+//! they rewrite it if `RINGGATE_BLESS` is 1.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -16,9 +16,9 @@ use crate::llm::{PicoUsd, Usage};
 /// One member of a line.
 struct LogField {
     name: &'static str,
-    /// The field of the event that it is made from.
+    /// The event field with its value.
     source: &'static str,
-    /// OpenTelemetry's attribute, if its conventions have one.
+    /// OpenTelemetry's attribute, if there is one.
     attribute: Option<&'static str>,
     meaning: &'static str,
 }
@@ -36,7 +36,7 @@ const fn otel(
     LogField { name, source, attribute: Some(attribute), meaning }
 }
 
-/// The members of a line, in their order.
+/// The members of a line, in order.
 #[rustfmt::skip]
 const LINE_FIELDS: &[LogField] = &[
     field("time", "at_unix", "When the request was received: UTC, with milliseconds."),
@@ -76,7 +76,7 @@ const LINE_FIELDS: &[LogField] = &[
     field("trace_id", "trace_id", "Trace id that the client sent, cut after 256 bytes."),
 ];
 
-/// The members of an attempt, in their order.
+/// The members of an attempt, in order.
 #[rustfmt::skip]
 const ATTEMPT_FIELDS: &[LogField] = &[
     field("target", "target", "Target, such as `config.targets[0]`."),
@@ -117,7 +117,7 @@ fn page() -> String {
     out
 }
 
-/// An event that leaves no member of its line out.
+/// An event whose line has every member.
 fn full_event() -> RequestEvent {
     let mut ids = IdSource::from_seed(1);
     let cost = Some(Cost::Known(PicoUsd::new(1)));
@@ -141,11 +141,11 @@ fn full_event() -> RequestEvent {
     }
 }
 
-/// Names of the members of the outermost object, in their order.
+/// Member names of the outermost object, in order.
 fn member_names(json: &str) -> Vec<String> {
     let (mut depth, mut names) = (0, Vec::new());
     let mut texts = json.split('"');
-    // Outside of texts and inside them, in turn; the samples escape nothing.
+    // Alternates between text outside and inside of strings; the samples contain no escapes.
     while let (Some(outside), text) = (texts.next(), texts.next()) {
         let opened = outside.matches(['{', '[']).count();
         depth = depth + opened - outside.matches(['}', ']']).count();
@@ -178,7 +178,7 @@ fn every_field_of_an_event_is_in_the_table() {
     let attempt = AttemptRecord::default();
     for (printed, fields, internal) in [
         (format!("{:#?}", RequestEvent::default()), LINE_FIELDS, None),
-        // Its tokens are part of those of the metrics only.
+        // Its tokens are part of the metrics' token kinds only.
         (format!("{attempt:#?}"), ATTEMPT_FIELDS, Some("usage")),
     ] {
         let names = printed.lines().filter_map(|line| {
@@ -195,7 +195,7 @@ fn every_field_of_an_event_is_in_the_table() {
 fn fields_bear_the_names_of_their_attributes() {
     for LogField { source, attribute, .. } in LINE_FIELDS.iter().chain(ATTEMPT_FIELDS) {
         let Some(attribute) = attribute else { continue };
-        // Counts of tokens are fields of the usage, which other parts share.
+        // Token counts are fields of the usage, which other parts share.
         let expected = match attribute.strip_prefix("gen_ai.usage.") {
             Some(_) => "usage".to_owned(),
             None if attribute.starts_with("error.") => attribute.replace('.', "_"),

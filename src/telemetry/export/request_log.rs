@@ -1,8 +1,8 @@
 //! The request log: one JSON line per exchange, to a file or standard output.
 //!
-//! A failed write (a full disk) loses its lines, which are counted, and writing goes on; a line that
-//! was half written is ended first, so that the next one can be read. A pipe that nobody reads holds up
-//! this exporter's thread alone.
+//! A failed write (such as a full disk) loses its lines, which are counted, and writing continues;
+//! a partly written line is ended first, so that the next one is readable. A pipe without a reader
+//! blocks only this exporter's thread.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -15,7 +15,7 @@ use super::exporter::{ExportSettings, Exporter, ExporterSpec, LogTarget};
 use super::line::write_line;
 use crate::base::open_output;
 
-/// Bytes gathered before they are written.
+/// Bytes buffered before a write.
 const WRITE_BYTES: usize = 64 * 1024;
 
 pub(super) const REQUEST_LOG: ExporterSpec = ExporterSpec {
@@ -29,7 +29,7 @@ struct RequestLogExporter {
     target: LogTarget,
     endpoints: &'static [&'static str],
     lines: LineWriter<File>,
-    /// Lines that are not written yet; empty between two batches.
+    /// Lines not written yet; empty between batches.
     buffer: Vec<u8>,
 }
 
@@ -44,7 +44,7 @@ impl RequestLogExporter {
         Ok(Some(Box::new(Self { target, endpoints, lines, buffer })))
     }
 
-    /// Writes what the buffer holds; the number of lines that were lost.
+    /// Writes the buffer; returns the number of lost lines.
     fn flush(&mut self) -> usize {
         let lost = self.lines.append(&self.buffer);
         self.buffer.clear();
@@ -69,18 +69,18 @@ impl Exporter for RequestLogExporter {
         lost + self.flush()
     }
 
-    /// Goes on with the file of that name, or with the old one if it cannot be opened.
+    /// Reopens the file at the path; keeps the old one if that fails.
     fn reopen(&mut self) -> io::Result<()> {
         let output = open(&self.target)?;
-        // A failure leaves the mark, and the new file begins with an empty line.
+        // If it fails, the flag stays set, and the new file begins with an empty line.
         self.lines.end_torn_line();
         self.lines.output = output;
         Ok(())
     }
 }
 
-/// Standard output is written to as a file: the standard library's buffer would keep lines that
-/// failed and write them later, after they were counted as lost.
+/// Standard output is written as a file: the standard library's buffer would keep failed lines and
+/// write them later, after they were counted as lost.
 fn open(target: &LogTarget) -> io::Result<File> {
     match target {
         LogTarget::Stdout => io::stdout().as_fd().try_clone_to_owned().map(File::from),
@@ -91,15 +91,15 @@ fn open(target: &LogTarget) -> io::Result<File> {
     }
 }
 
-/// Lines going out whole, as far as the other side takes them.
+/// Writes whole lines, as far as the destination accepts them.
 struct LineWriter<W> {
     output: W,
-    /// True if what went out last does not end with a line feed.
+    /// True if the last byte written is not a line feed.
     torn: bool,
 }
 
 impl<W: Write> LineWriter<W> {
-    /// Appends whole lines; how many of them were lost, the half-written one included.
+    /// Appends whole lines; returns how many were lost, including a partly written one.
     fn append(&mut self, lines: &[u8]) -> usize {
         let written = if self.end_torn_line() { self.write(lines) } else { 0 };
         let (sent, lost) = lines.split_at_checked(written).unwrap_or((lines, &[]));
@@ -110,7 +110,7 @@ impl<W: Write> LineWriter<W> {
         lost.iter().filter(|byte| **byte == b'\n').count()
     }
 
-    /// False if a torn line could not be ended.
+    /// False if a partly written line could not be ended.
     fn end_torn_line(&mut self) -> bool {
         if self.torn {
             self.torn = self.write(b"\n") == 0;
@@ -118,7 +118,7 @@ impl<W: Write> LineWriter<W> {
         !self.torn
     }
 
-    /// Writes until an error; the bytes that went out.
+    /// Writes until an error; returns the number of bytes written.
     fn write(&mut self, bytes: &[u8]) -> usize {
         let mut written = 0;
         while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
@@ -126,7 +126,7 @@ impl<W: Write> LineWriter<W> {
                 Ok(0) => break,
                 Ok(count) => written += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // The caller counts the lines that did not go out.
+                // The caller counts the lines that were not written.
                 Err(_) => break,
             }
         }
@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(seen, (0..1_000).collect::<Vec<u64>>());
     }
 
-    /// A disk with room for so many bytes.
+    /// A disk with space for so many bytes.
     struct Disk {
         room: usize,
         bytes: Vec<u8>,
