@@ -1,4 +1,4 @@
-//! The cache's pages: `GET /cache/stats` and `POST /cache/purge`.
+//! Cache endpoints: `GET /cache/stats` and `POST /cache/purge`.
 
 use axum::Json;
 use axum::extract::State as Extract;
@@ -12,12 +12,12 @@ use super::state::AdminState;
 use crate::cache::Purge;
 use crate::control::CacheStatistics;
 
-/// What is in the cache.
+/// Cache statistics.
 pub(super) async fn stats(Extract(state): Extract<AdminState>) -> Json<CacheStatistics> {
     Json(state.services.cache_statistics())
 }
 
-/// Drops the entries that meet the body's conditions; an empty object drops all.
+/// Removes the entries that match the conditions in the body; an empty object removes all.
 pub(super) async fn purge(
     Extract(state): Extract<AdminState>,
     body: Result<Json<Purge>, JsonRejection>,

@@ -1,8 +1,8 @@
-//! Keeps pages of other sites in a browser on this machine away from the admin API.
+//! Keeps web pages of other sites in a browser on this machine away from the admin API.
 //!
-//! A page may point a name of its own to the loopback address and read the API under that name (DNS
-//! rebinding): the `host` field tells. A page may send a form or a simple request to another site and
-//! never see the answer: `origin` and `sec-fetch-site` tell.
+//! A page may resolve its own name to the loopback address and read the API under that name (DNS
+//! rebinding): the `host` field reveals it. A page may send a form or a simple request to another
+//! site without reading the response: `origin` and `sec-fetch-site` reveal it.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -15,7 +15,7 @@ use axum::response::Response;
 use super::refusal::refusal;
 use super::state::AdminState;
 
-/// Lets a request pass if it names this listener as an operator does.
+/// Accepts a request if its host is one of this listener's names.
 pub(super) async fn check_host(
     extract::State(state): extract::State<AdminState>,
     request: Request,
@@ -32,7 +32,7 @@ pub(super) async fn check_host(
     refusal(StatusCode::MISDIRECTED_REQUEST, "host_not_allowed", message)
 }
 
-/// Lets a request pass if it only reads, or comes from no other site.
+/// Accepts a request if it only reads, or comes from no other site.
 pub(super) async fn check_origin(request: Request, next: Next) -> Response {
     let only_reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let own = authority(&request);
@@ -43,8 +43,8 @@ pub(super) async fn check_origin(request: Request, next: Next) -> Response {
     refusal(StatusCode::FORBIDDEN, "origin_not_allowed", message)
 }
 
-/// The host that the request names: in its target if that is absolute, else in its one `host` field. None
-/// where the two differ.
+/// The host of the request: from its target if that is absolute, otherwise from its one `host`
+/// field. `None` if the two differ.
 fn authority(request: &Request) -> Option<Authority> {
     let mut fields = request.headers().get_all(header::HOST).iter();
     let host: Authority = match (fields.next(), fields.next()) {
@@ -62,7 +62,7 @@ fn is_own(authority: &Authority, hosts: &[String]) -> bool {
     let bare = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
     let is_address =
         bare.map_or(host.parse::<Ipv4Addr>().is_ok(), |it| it.parse::<Ipv6Addr>().is_ok());
-    // The root of names may be written, as in `localhost.`.
+    // A name may have the trailing dot of the DNS root, as in `localhost.`.
     let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     let has_user = authority.as_str().contains('@');
     !has_user && (is_address || name == "localhost" || hosts.contains(&name))
@@ -75,7 +75,7 @@ fn is_same_site(own: &Authority, fields: &HeaderMap) -> bool {
     };
     let origins = fields.get_all(header::ORIGIN).iter();
     let sites = fields.get_all("sec-fetch-site").iter();
-    // Programs send neither. `none` is a person who typed the address.
+    // Non-browser clients send neither. `none` is an address typed by the user.
     origins.map(|it| it.to_str().unwrap_or_default()).all(is_own_origin)
         && sites
             .map(axum::http::HeaderValue::as_bytes)

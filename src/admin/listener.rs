@@ -1,8 +1,8 @@
-//! The connections of the admin listener, bounded in number, time and size.
+//! The connections of the admin listener, bounded in number, size and duration.
 //!
-//! Clients of the data plane are never short of descriptors because of the admin listener: it has few
-//! connections. It is not short of them because of the data plane: it has some spare. A new client is
-//! worth more than the oldest one that has no request under way, which makes room.
+//! The admin listener has few connections, so it cannot exhaust the descriptors that clients need,
+//! and it keeps spare descriptors, so clients cannot exhaust its own. At the limit, a new
+//! connection replaces the oldest one without a request in flight.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -26,31 +26,31 @@ use tokio::time::{sleep, timeout};
 
 use crate::base::open_to_read;
 
-/// Connections at a time, of so many descriptors of the process one.
+/// Concurrent connections, at most: this many, and one in so many of the process's descriptors.
 const CONNECTIONS_MAX: u64 = 64;
 const CONNECTIONS_DIVISOR: u64 = 8;
 
-/// Descriptors held for the time when the process has no other. At that time so many admin
-/// connections can be served.
+/// Spare descriptors, for when the process has no other; at that time so many admin connections can
+/// be served.
 const SPARE_DESCRIPTORS: usize = 4;
 
-/// Limit of a request head, and of the wait for one.
+/// Timeout of a request head, and of the wait for one.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Longest request head, in bytes.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// Limit from a request's head to the head of its answer, its body included.
+/// Timeout from the request head to the response head, including the request body.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A connection of this age takes no further request, and has the rest to end the one it is at.
+/// A connection of this age accepts no further request, and gets [`REST`] to finish the current one.
 const AGE_MAX: Duration = Duration::from_secs(120);
 const REST: Duration = Duration::from_secs(20);
 
-/// Pause after an accept that failed.
+/// Pause after a failed accept.
 const BACK_OFF: Duration = Duration::from_millis(50);
 
-/// Accepts until its task is aborted. `files` is how many descriptors the process may have.
+/// Accepts until its task is aborted. `files` is the descriptor limit of the process.
 pub(super) async fn serve(listener: &TcpListener, router: &Router, files: u64) -> io::Result<()> {
     let most = (files / CONNECTIONS_DIVISOR).clamp(1, CONNECTIONS_MAX);
     let mut clients =
@@ -68,7 +68,7 @@ pub(super) async fn serve(listener: &TcpListener, router: &Router, files: u64) -
                     error.raw_os_error(),
                     Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
                 );
-                // With a spare one closed there is a descriptor for the next try.
+                // Closing a spare descriptor frees one for the next accept.
                 let has_descriptor = is_exhausted && spare.0.pop().is_some();
                 if is_exhausted && !has_descriptor {
                     // Its descriptor is free after the pause.
@@ -89,7 +89,7 @@ struct SpareDescriptors(Vec<File>);
 impl SpareDescriptors {
     fn fill(&mut self) {
         while self.0.len() < SPARE_DESCRIPTORS {
-            // With no descriptor left it is tried again with the next client.
+            // If no descriptor is left, this is retried with the next client.
             let Ok(file) = open_to_read(Path::new("/dev/null")) else { return };
             self.0.push(file);
         }
@@ -104,7 +104,7 @@ struct AdminClients {
 
 struct AdminClient {
     task: AbortHandle,
-    /// A request has arrived and its answer has not begun.
+    /// A request has arrived and its response has not begun.
     is_busy: Arc<AtomicBool>,
 }
 
@@ -119,7 +119,7 @@ impl AdminClients {
         self.all.push_back(AdminClient { task: task.abort_handle(), is_busy });
     }
 
-    /// Ends the oldest connection that has no request under way, else the oldest.
+    /// Closes the oldest connection without a request in flight, or else the oldest.
     fn evict(&mut self) {
         let idle = self.all.iter().position(|client| !client.is_busy.load(Ordering::Relaxed));
         if let Some(client) = self.all.remove(idle.unwrap_or(0)) {
@@ -145,7 +145,7 @@ async fn serve_client(stream: TcpStream, router: Router, is_busy: Arc<AtomicBool
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
-    // A connection that fails has lost its client; there is nobody to tell.
+    // The client is gone; the error has no recipient.
     if timeout(AGE_MAX, connection.as_mut()).await.is_err() {
         connection.as_mut().graceful_shutdown();
         let _ = timeout(REST, connection).await;

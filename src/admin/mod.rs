@@ -1,10 +1,10 @@
 //! The control plane's listener: health, readiness, metrics, and the admin API. It runs on the
 //! control thread with tokio and axum and is never in the request pipeline.
 //!
-//! The first three pages hold no secret and ask for no token. The admin API asks for
-//! `server.admin_token` where one is set; without one the listener is on loopback only. Nor is the
-//! admin API for pages of other sites in a browser, see `guard.rs`. Connections are bounded in number,
-//! time and size, see `listener.rs`.
+//! Health, readiness and metrics contain no secret and need no token. The admin API requires
+//! `server.admin_token` if it is set; without one the listener is on loopback only. Requests from
+//! web pages of other sites are rejected, see `guard.rs`. Connections are bounded in number, size
+//! and duration, see `listener.rs`.
 
 mod cache;
 mod guard;
@@ -30,13 +30,13 @@ use refusal::refusal;
 
 pub use state::AdminState;
 
-/// Longest body of a request: conditions of a purge.
+/// Longest request body: purge conditions.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// Serves until its task is aborted. `files` is how many descriptors the process may have.
+/// Serves until its task is aborted. `files` is the descriptor limit of the process.
 ///
 /// # Errors
-/// The listener's, before it serves.
+/// If the listener fails before it serves.
 pub async fn serve(listener: TcpListener, state: AdminState, files: u64) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -60,7 +60,7 @@ fn router(state: AdminState) -> Router {
         .with_state(state)
 }
 
-/// Lets a request of the admin API pass if it bears the token.
+/// Accepts an admin API request with the right token.
 async fn check_token(
     extract::State(state): extract::State<AdminState>,
     request: Request,

@@ -1,4 +1,4 @@
-//! Errors of the admin API, in the format of OpenAI's errors.
+//! Errors of the admin API, in OpenAI's error format.
 
 use axum::Json;
 use axum::http::StatusCode;

@@ -1,4 +1,4 @@
-//! What the pages and the admin API of one process show and change.
+//! State of the process that the admin listener shows and changes.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -6,15 +6,15 @@ use std::sync::atomic::AtomicBool;
 use crate::base::Secret;
 use crate::control::Services;
 
-/// Handles of what the pages show, shared by all requests.
+/// Handles shared by all requests.
 #[derive(Clone)]
 pub struct AdminState {
-    /// What all parts share.
+    /// The shared services.
     pub services: Services,
     /// True while every shard listens and none drains.
     pub ready: Arc<AtomicBool>,
-    /// What the admin API asks for, if anything.
+    /// Token that the admin API requires, if any.
     pub token: Option<Secret>,
-    /// Names under which the admin API may be called besides addresses and `localhost`.
+    /// Allowed host names besides IP addresses and `localhost`.
     pub hosts: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! `GET /targets`: what is known of the targets of all routes.
+//! `GET /targets`: the state of the targets of all routes.
 
 use axum::Json;
 use axum::extract::State as Extract;
@@ -10,38 +10,38 @@ use crate::routing::{BreakerState, TargetReport};
 #[derive(serde::Serialize)]
 pub(super) struct TargetStatus {
     provider: String,
-    /// None: requests say it.
+    /// `None`: the request names it.
     model: Option<String>,
-    /// True if a config in a request header names it.
+    /// True if it comes from a config in a request header.
     inline: bool,
     /// `closed`, `open` or `half_open`.
     breaker: &'static str,
-    /// Why it is ejected, if it is.
+    /// Reason of the ejection, if it is ejected.
     #[serde(skip_serializing_if = "Option::is_none")]
     benched: Option<&'static str>,
-    /// For how much longer.
+    /// Remaining time of the ejection.
     #[serde(skip_serializing_if = "Option::is_none")]
     benched_ms: Option<u64>,
     in_flight: u32,
     attempts: u64,
-    /// Those that failed by the target's fault.
+    /// Attempts that failed by the target's fault.
     failures: u64,
-    /// How the last attempt ended; none: there was none.
+    /// Outcome of the last attempt, if any.
     last_status: Option<u16>,
-    /// Average time to the first byte; what is slower counts at once.
+    /// Average time to the first byte; a slower sample takes effect at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     latency_ms: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tokens_per_second: Option<f64>,
 }
 
-/// All of them.
+/// All targets.
 #[derive(serde::Serialize)]
 pub(super) struct TargetList {
     targets: Vec<TargetStatus>,
 }
 
-/// All targets, those of the settings first.
+/// All targets, those from the settings first.
 pub(super) async fn list(Extract(state): Extract<AdminState>) -> Json<TargetList> {
     let targets = state.services.target_reports().into_iter().map(TargetStatus::of).collect();
     Json(TargetList { targets })
