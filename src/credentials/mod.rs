@@ -1,11 +1,12 @@
-//! Tokens of providers, fetched ahead of need by a thread of their own.
+//! Provider tokens, fetched in advance by a dedicated thread.
 //!
-//! The thread `credentials` knows when the token of each provider is due, lets a short-lived thread
-//! fetch it (one at a time for each provider), and hands it to the shards. A token is renewed before
-//! it expires; where that fails the old one serves until it does, and the thread tries again after
-//! a pause that grows. No request waits for a fetch but one that comes before the first token.
+//! The thread `credentials` knows when the token of each provider is due, starts a short-lived
+//! thread to fetch it (one at a time per provider), and sends it to the shards. A token is renewed
+//! before it expires; if that fails, the current one is used until it expires, and the thread
+//! retries with increasing pauses. A request waits for a fetch only if it arrives before the first
+//! token.
 //!
-//! Only this part calls the services that give tokens. It blocks, and is never on the request line.
+//! Only this part calls token services. It blocks, and is never in the request pipeline.
 
 mod network;
 mod refresh_loop;
@@ -24,10 +25,10 @@ use refresh_loop::{Job, RefreshLoop};
 
 pub use refresh_loop::DeliverToken;
 
-/// Things the thread may have unread.
+/// Capacity of the thread's queue.
 const QUEUE_JOBS: usize = 64;
 
-/// The end of the process waits so long for the thread.
+/// Time that the process waits for the thread when it ends.
 const STOP_LIMIT: Duration = Duration::from_secs(1);
 
 /// The thread that refreshes the tokens of all providers.
@@ -40,7 +41,7 @@ impl CredentialRefresher {
     /// Starts the thread with these providers.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// If the system cannot create the thread.
     pub fn start(
         providers: &[Arc<Provider>],
         metrics: Arc<MetricsRegistry>,
@@ -54,14 +55,14 @@ impl CredentialRefresher {
         Ok(Self { jobs, thread })
     }
 
-    /// Takes over the providers of new settings, after the shards have been told of them. Tokens of
-    /// providers that have not changed are kept.
+    /// Replaces the providers after a reload, once the shards have the new settings. Tokens of
+    /// unchanged providers are kept.
     pub fn publish(&self, providers: &[Arc<Provider>]) {
-        // A thread that is gone renews nothing any more, and has told so when it panicked.
+        // If the thread has ended, no token is renewed; its panic has been reported.
         let _ = self.jobs.send(Job::Publish(providers.to_vec()));
     }
 
-    /// Ends the thread; false if it still runs after a second. Fetches under way are left to themselves.
+    /// Stops the thread; false if it still runs after a second. Fetches in flight are abandoned.
     pub fn stop(self) -> bool {
         self.thread.stop_within(&self.jobs, Job::Stop, STOP_LIMIT)
     }

@@ -1,7 +1,7 @@
-//! Calls to the services that give tokens, as a blocking client makes them.
+//! The calls to token services, with a blocking client.
 //!
-//! No proxy, no redirect, a limit on every step: a metadata service is near, and a secret goes to
-//! the address that was set and to no other.
+//! No proxy, no redirects, a timeout on every step: a metadata service is on the local network, and
+//! a secret may go to the configured address only.
 
 use std::io::Read;
 use std::path::Path;
@@ -16,16 +16,16 @@ use crate::providers::{CredentialError, TokenRequest, TokenResponse, TokenTransp
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One call, whole.
+/// Timeout of a whole call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Longest answer; tokens have a few KB.
+/// Longest response; tokens have a few KB.
 const ANSWER_BYTES_MAX: u64 = 256 * 1024;
 
-/// Longest file with a token.
+/// Longest token file.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 
-/// The network and the files of this machine.
+/// The network and files of this machine.
 pub(super) struct Network {
     agent: ureq::Agent,
 }
@@ -106,7 +106,7 @@ impl TokenTransport for Network {
     }
 }
 
-/// What went wrong, without the address.
+/// The error message, without the address.
 fn reason(error: &ureq::Error) -> &'static str {
     match error {
         ureq::Error::Timeout(_) => "no answer in time",
@@ -124,7 +124,7 @@ mod tests {
     use std::io::{BufRead, BufReader, Write};
     use std::net::TcpListener;
 
-    /// Answers one connection; gives the head and body of what came.
+    /// Serves one connection; returns the head and body of the request.
     fn serve(answer: &'static str) -> (String, std::thread::JoinHandle<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));

@@ -1,7 +1,7 @@
-//! The loop of the thread: which tokens are due, which are being fetched, which are to be delivered.
+//! The thread's loop: which tokens are due, being fetched, or waiting for delivery.
 //!
-//! Times are of the monotonic clock; only what a token says of its own end is of the wall clock. A
-//! machine that slept has both apart, so that no wait is longer than [`TICK_MAX`].
+//! Times are monotonic, except for the expiry of a token. The two clocks diverge if the machine
+//! sleeps, so no wait is longer than [`TICK_MAX`].
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
@@ -13,27 +13,27 @@ use crate::base::{Instant, log_message, random_secret, unix_now};
 use crate::providers::{CredentialError, Provider, Token, TokenUpdate};
 use crate::telemetry::{Counter, MetricsRegistry};
 
-/// The thread looks at everything so often at least.
+/// Longest interval between two checks of all providers.
 const TICK_MAX: Duration = Duration::from_secs(15);
 
-/// A shard whose mailbox was full gets the update again after this.
+/// Interval at which an update is sent again to a shard whose mailbox was full.
 const DELIVER_AGAIN: Duration = Duration::from_millis(100);
 
-/// A fetch that has not come back by then is taken for lost, and made anew. Longer than its calls
-/// may take: four for a role of an instance.
+/// A fetch without a result after this time counts as lost and is started again. Longer than its
+/// calls may take: four for an instance role.
 const FETCH_MAX: Duration = Duration::from_secs(60);
 
-/// Fetches under way, at most.
+/// Concurrent fetches, at most.
 const FETCHES_MAX: usize = 16;
 
-/// Hands an update of the provider of that name to all shards; false if one could not take it.
+/// Sends an update of the named provider to all shards; false if one could not accept it.
 pub type DeliverToken = Box<dyn FnMut(&str, &TokenUpdate) -> bool + Send>;
 
 /// A message to the thread.
 pub(super) enum Job {
-    /// These are the providers now.
+    /// The new list of providers.
     Publish(Vec<Arc<Provider>>),
-    /// What came of a fetch.
+    /// The result of a fetch.
     Fetched {
         name: String,
         number: u64,
@@ -48,9 +48,9 @@ struct RefreshState {
     token: Option<Arc<Token>>,
     due_at: Instant,
     failures: u32,
-    /// Number and beginning of the fetch under way.
+    /// Number and start of the fetch in flight.
     fetch: Option<(u64, Instant)>,
-    /// Not delivered to all shards yet.
+    /// An update that some shards have not received yet.
     update: Option<TokenUpdate>,
 }
 
@@ -87,7 +87,7 @@ impl RefreshLoop {
         }
     }
 
-    /// Goes on with these providers; tokens of those that have not changed stay.
+    /// Replaces the providers; tokens of unchanged ones are kept.
     pub(super) fn replace_providers(&mut self, providers: &[Arc<Provider>]) {
         let mut old = std::mem::take(&mut self.accounts);
         let now = Instant::now();
@@ -106,7 +106,7 @@ impl RefreshLoop {
                 update: None,
             });
             account.provider = Arc::clone(provider);
-            // The shards may have begun anew with a provider whose credential is the old one.
+            // The shards may have restarted a provider whose credential has not changed.
             account.update = match &account.token {
                 Some(token) => Some(TokenUpdate::Token(Arc::clone(token))),
                 None => (account.failures > 0).then_some(TokenUpdate::Failed),
@@ -134,7 +134,7 @@ impl RefreshLoop {
             under_way += 1;
             account.fetch = Some((self.fetches, now));
             if !begin_fetch(&account.provider, self.fetches, &self.jobs) {
-                // For want of a thread. It is due again in a while, as if it had been lost.
+                // No thread could be created. It is due again later, as if the fetch had been lost.
                 account.due_at = now.after(DELIVER_AGAIN);
                 account.fetch = None;
             }
@@ -143,7 +143,7 @@ impl RefreshLoop {
 
     fn apply_fetch(&mut self, name: &str, number: u64, outcome: Result<Token, CredentialError>) {
         let is_meant = |it: &&mut RefreshState| it.fetch.is_some_and(|(fetch, _)| fetch == number);
-        // A fetch for settings that are gone, or one that was taken for lost, counts for nothing.
+        // The result of a fetch for removed settings, or of one that counted as lost, is ignored.
         let Some(account) = self.accounts.iter_mut().find(is_meant) else { return };
         account.fetch = None;
         let now = Instant::now();
@@ -163,11 +163,12 @@ impl RefreshLoop {
             Err(error) => {
                 self.metrics.count(Counter::CredentialErrors);
                 account.failures = account.failures.saturating_add(1);
-                // Without randomness gateways may come back together; that is all.
+                // Without randomness several gateways may retry at the same time, which is
+                // harmless.
                 let chance = random_secret().map_or(0, |bytes| bytes.first().copied().unwrap_or(0));
                 let pause = retry_after(account.failures, chance);
                 account.due_at = now.after(pause);
-                // A token that a shard has not taken yet says more.
+                // A token that a shard has not received yet is more important than this.
                 account.update.get_or_insert(TokenUpdate::Failed);
                 let seconds = pause.as_secs_f32();
                 log_message(format_args!(
@@ -188,7 +189,7 @@ impl RefreshLoop {
         }
     }
 
-    /// How long there is nothing to do, unless a message comes.
+    /// Time until something is due, unless a message comes.
     fn wait_time(&self, now: Instant) -> Duration {
         let due = self.accounts.iter().filter(|it| it.fetch.is_none());
         let due = due.map(|it| it.due_at.since(now)).min().unwrap_or(TICK_MAX);
@@ -199,7 +200,7 @@ impl RefreshLoop {
 }
 
 impl RefreshState {
-    /// True when its time has come, or its token is over before that: the wall clock was set, or the
+    /// True when it is due, or its token expires before that: the wall clock was set, or the
     /// machine slept.
     fn is_due(&self, now: Instant) -> bool {
         let is_over = || self.token.as_ref().is_some_and(|token| token.expires_at <= unix_now());
@@ -207,13 +208,13 @@ impl RefreshState {
     }
 }
 
-/// Fetches on a thread of its own: one service that does not answer holds up no other.
+/// Fetches on a thread of its own, so that an unresponsive service delays no other.
 fn begin_fetch(provider: &Arc<Provider>, number: u64, jobs: &SyncSender<Job>) -> bool {
     let (provider, jobs) = (Arc::clone(provider), jobs.clone());
     let body = move || {
         let Some(source) = provider.credential.source() else { return };
         let outcome = source.fetch(&mut Network::new());
-        // The thread may have ended meanwhile, and with it the interest.
+        // The refresh thread may have ended, and then the result is not needed.
         let _ = jobs.send(Job::Fetched { name: provider.name.clone(), number, outcome });
     };
     std::thread::Builder::new().name("credential-fetch".to_owned()).spawn(body).is_ok()
@@ -243,7 +244,7 @@ mod tests {
         Arc::new(provider.unwrap_or_else(|| panic!("{:?}", diagnostics.into_vec())))
     }
 
-    /// A refresh loop whose shards accept updates if `takes`, and the updates they got.
+    /// A refresh loop whose shards accept updates if `takes`, and the updates they received.
     fn refresh_loop(takes: bool) -> (RefreshLoop, Arc<Mutex<Vec<String>>>, Receiver<Job>) {
         let delivered: Arc<Mutex<Vec<String>>> = Arc::default();
         let sink = Arc::clone(&delivered);
@@ -284,7 +285,7 @@ mod tests {
         refresh_loop.replace_providers(&[provider("b", "one"), provider("a", "one")]);
         refresh_loop.deliver_updates();
         assert_eq!(*delivered.lock().expect("no panic"), ["a token", "a token"]);
-        // Another secret is another credential.
+        // A different secret is a different credential.
         refresh_loop.replace_providers(&[provider("a", "two")]);
         assert!(refresh_loop.accounts[0].token.is_none() && refresh_loop.accounts.len() == 1);
         assert_eq!(refresh_loop.metrics.counter_total(Counter::CredentialRefreshes), 1);
@@ -332,7 +333,7 @@ mod tests {
         assert_eq!(refresh_loop.fetches, 1);
         refresh_loop.begin_fetches(now.after(FETCH_MAX + Duration::from_secs(1)));
         assert_eq!(refresh_loop.fetches, 2);
-        // Nobody listens on port 1; the first of them is not waited for any more.
+        // Nothing listens on port 1; the first fetch is abandoned.
         for _ in 0..2 {
             let Ok(Job::Fetched { name, number, outcome }) = queue.recv() else { panic!("a job") };
             assert!(outcome.is_err());

@@ -1,26 +1,27 @@
-//! When a token is due: plain arithmetic of lives, margins and pauses.
+//! When a token is due: arithmetic of lifetimes, margins and pauses.
 
 use std::time::Duration;
 
-/// A token is renewed at most so long before it expires.
+/// Longest margin before expiry at which a token is renewed.
 const MARGIN_MAX: Duration = Duration::from_secs(300);
 
-/// The part of its life that is left then, if that is less.
+/// Margin as a fraction of the lifetime, if that is shorter.
 const MARGIN_PART: u32 = 5;
 
-/// Between two fetches for one provider, at least: no answer may make the thread run in a circle.
+/// Shortest interval between two fetches for one provider, so that no response can cause a busy
+/// loop.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 
-/// A pause after failures is no longer than this.
+/// Longest pause after failures.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// How long after it came a token of this life is to be renewed.
+/// How long after its receipt a token of this lifetime is renewed.
 pub(super) fn renew_after(life: Duration) -> Duration {
     life.saturating_sub(MARGIN_MAX.min(life / MARGIN_PART)).max(PAUSE_MIN)
 }
 
-/// How long to wait after so many failures in a row: twice as long after each, less up to half by
-/// chance, so that gateways that failed together do not come back together. `chance` is random.
+/// Pause after so many consecutive failures: doubled each time, reduced by a random share of up to
+/// a half, so that gateways that failed together do not retry together. `chance` is random.
 pub(super) fn retry_after(failures: u32, chance: u8) -> Duration {
     let pause = PAUSE_MIN.saturating_mul(1 << failures.clamp(1, 10)).min(PAUSE_MAX);
     (pause - pause * u32::from(chance) / 512).max(PAUSE_MIN)
