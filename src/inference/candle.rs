@@ -1,8 +1,8 @@
 //! The reference embedder: candle's BERT in f32, on any CPU, or on a GPU.
 //!
-//! Slower than the fused pass by ten times at a prompt's length, and what that is measured against.
-//! A GPU is used where the crate is built with the feature `cuda` and there is one; that path has
-//! been compiled for, but not run.
+//! Ten times slower than the fused pass at the length of a prompt; the reference for its accuracy.
+//! A GPU is used if the crate is built with the feature `cuda` and one is present; that path has
+//! been compiled but not run.
 
 use std::sync::Arc;
 
@@ -14,19 +14,19 @@ use super::{
     Checkpoint, DIMENSIONS, EmbedError, Embedder, Embedding, ModelError, TokenIds, check_tokens,
 };
 
-/// Sequences at a time on a CPU: 8 tokens take a third of the time in a batch of 8.
+/// Sequences per batch on a CPU: 8 tokens take a third of the time in a batch of 8.
 const BATCH_MAX_CPU: usize = 8;
 
-/// Sequences at a time on a GPU, which is idle with fewer.
+/// Sequences per batch on a GPU, which is idle with fewer.
 const BATCH_MAX_GPU: usize = 64;
 
-/// It runs anywhere.
+/// Runs on any machine.
 #[must_use]
 pub(super) fn is_available() -> bool {
     true
 }
 
-/// Loads the model onto the GPU if there is one, else into memory.
+/// Loads the model onto the GPU if there is one, otherwise into memory.
 pub(super) fn open(checkpoint: &Checkpoint) -> Result<Box<dyn Embedder>, ModelError> {
     let device = device()?;
     let config: Config = serde_json::from_str(checkpoint.config_json())
@@ -39,7 +39,7 @@ pub(super) fn open(checkpoint: &Checkpoint) -> Result<Box<dyn Embedder>, ModelEr
     Ok(Box::new(Reference { model: Arc::new(model), device, vocabulary }))
 }
 
-/// The first GPU where the crate is built for it.
+/// The first GPU, if the crate is built for it.
 fn device() -> Result<Device, ModelError> {
     Device::cuda_if_available(0).map_err(|error| ModelError::Candle { reason: error.to_string() })
 }
@@ -47,7 +47,7 @@ fn device() -> Result<Device, ModelError> {
 struct Reference {
     model: Arc<BertModel>,
     device: Device,
-    /// Ids the model has.
+    /// Size of the vocabulary.
     vocabulary: usize,
 }
 
@@ -70,7 +70,7 @@ impl Embedder for Reference {
         let states = self.forward(sequences);
         let states = states.map_err(|error| EmbedError::Candle { reason: error.to_string() })?;
         let embed = |(states, ids): (Vec<f32>, &TokenIds)| {
-            // The padding of shorter sequences does not count.
+            // Masks the padding of shorter sequences.
             let own = states.get(..ids.len() * DIMENSIONS).unwrap_or(&states);
             Embedding::mean_of(own)
         };
@@ -87,7 +87,7 @@ impl Embedder for Reference {
 }
 
 impl Reference {
-    /// The last states of each sequence, each `longest × DIMENSIONS`.
+    /// The last hidden states of each sequence, each `longest × DIMENSIONS`.
     fn forward(&self, sequences: &[TokenIds]) -> candle_core::Result<Vec<Vec<f32>>> {
         let longest = sequences.iter().map(|ids| ids.len()).max().unwrap_or(0);
         let shape = (sequences.len(), longest);

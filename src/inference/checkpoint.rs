@@ -1,8 +1,8 @@
-//! A model's folder as it lies on disk: `config.json`, `model.safetensors`, `tokenizer.json`.
+//! A model's folder on disk: `config.json`, `model.safetensors`, `tokenizer.json`.
 //!
-//! Everything is checked before it is used: a truncated, foreign or odd file is an error that names
-//! it, never a panic. The weights are read whole (91 MB), so that no later change of the file can
-//! reach a running embedder.
+//! Everything is checked before use: a truncated or unsupported file is an error that names it,
+//! never a panic. The weights are read whole (91 MB), so that no later change of the file affects a
+//! running embedder.
 
 use std::fs;
 use std::io::Read;
@@ -14,10 +14,10 @@ use serde::Deserialize;
 use super::{DIMENSIONS, ModelError, TOKENS_MAX};
 use crate::base::open_to_read;
 
-/// The largest file that is read, so that a wrong path cannot fill the memory.
+/// The largest file that is read, so that a wrong path cannot exhaust the memory.
 const FILE_BYTES_MAX: u64 = 1 << 30;
 
-/// A model's files, read and checked as far as all embedders need it.
+/// A model's files, read and checked as far as all embedders need.
 pub struct Checkpoint {
     directory: PathBuf,
     config: BertConfig,
@@ -26,7 +26,7 @@ pub struct Checkpoint {
     fingerprint: String,
 }
 
-/// The members of `config.json` that the forward passes depend on.
+/// The members of `config.json` that the forward pass depends on.
 #[derive(Debug, Deserialize)]
 pub(super) struct BertConfig {
     model_type: String,
@@ -47,7 +47,7 @@ impl Checkpoint {
     /// Reads a model's folder.
     ///
     /// # Errors
-    /// When a file is missing, unreadable, too large, or not a BERT of MiniLM's shape.
+    /// If a file is missing, unreadable, too large, or not a BERT of MiniLM's shape.
     pub fn open(directory: &Path) -> Result<Self, ModelError> {
         let config_file = directory.join("config.json");
         let config_json = String::from_utf8(read(&config_file)?).map_err(|error| {
@@ -69,13 +69,13 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
-    /// Where it lies.
+    /// Path of the folder.
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// 16 hexadecimal digits that change with the weights and their configuration.
+    /// 16 hexadecimal digits that identify the weights and their configuration.
     #[must_use]
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
@@ -89,17 +89,17 @@ impl Checkpoint {
         &self.config_json
     }
 
-    /// The safetensors file as it was read.
+    /// The safetensors file as read.
     pub(super) fn weights(&self) -> &[u8] {
         &self.weights
     }
 
-    /// An f32 tensor of two dimensions, row-major.
+    /// A two-dimensional f32 tensor, row-major.
     pub(super) fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<Vec<f32>, ModelError> {
         self.tensor(name, &shape)
     }
 
-    /// An f32 tensor of one dimension.
+    /// A one-dimensional f32 tensor.
     pub(super) fn vector(&self, name: &str, length: usize) -> Result<Vec<f32>, ModelError> {
         self.tensor(name, &[length])
     }
@@ -141,7 +141,7 @@ impl Checkpoint {
 }
 
 impl BertConfig {
-    /// That it is a shape the embedders are written for; else what differs.
+    /// Checks that the embedders support this shape; the error says what differs.
     fn check(&self) -> Result<(), String> {
         let rules = [
             ("model_type", self.model_type == "bert", "\"bert\"".to_owned()),
@@ -175,7 +175,7 @@ impl BertConfig {
     }
 }
 
-/// A whole file, within bounds.
+/// A whole file, up to the size limit.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
     let failed = |source| ModelError::Read { path: path.to_owned(), source };
     let bytes = fs::metadata(path).map_err(failed)?.len();
@@ -194,7 +194,7 @@ mod tests {
     use super::super::{EMBEDDERS, LocalModel};
     use super::*;
 
-    /// Opens the folder with every kind of embedder, and says what is wrong with it.
+    /// Opens the folder with every kind of embedder, and returns the error.
     fn diagnostic(folder: &SampleFolder) -> String {
         let diagnostics = EMBEDDERS.iter().filter(|kind| (kind.is_available)()).map(|kind| {
             let opened = LocalModel::open_kind(folder.path(), kind);

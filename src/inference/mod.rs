@@ -1,12 +1,13 @@
-//! Local models: texts to vectors on the machine itself, without a call to anyone.
+//! Local models: vectors of texts, computed on the machine itself.
 //!
-//! An [`Embedder`] is synchronous and belongs to one thread; a [`EmbedderPool`] of embedder threads takes
-//! texts from the shards over a bounded queue and never makes them wait. Which embedder runs is
-//! decided once, by [`EMBEDDERS`]: our own int8 pass where the CPU has the instructions (16 tokens
-//! in about 0.9 ms on a Zen 4 core), else the reference in f32 (11 ms).
+//! An [`Embedder`] is synchronous and belongs to one thread; an [`EmbedderPool`] of embedder
+//! threads receives texts from the shards over a bounded queue and never blocks them. The embedder
+//! is selected once, from [`EMBEDDERS`]: the int8 pass if the CPU supports it (16 tokens in about
+//! 0.9 ms on a Zen 4 core), otherwise the reference in f32 (11 ms).
 //!
-//! A model's files are data: they are fetched ([`fetch_model`]), checked against the list compiled
-//! in, and may be missing. Then there is no embedder, and whoever needs one goes without.
+//! A model's files are data: they are downloaded ([`fetch_model`]), verified against the
+//! compiled-in list, and may be missing. Without them there is no embedder, and callers continue
+//! without vectors.
 
 mod candle;
 mod checkpoint;
@@ -40,15 +41,15 @@ pub use vectors::{BLOCK, Kernels, LANES, WORDS};
 /// A kind of embedder.
 #[derive(Clone, Copy, Debug)]
 pub struct EmbedderKind {
-    /// What it is called.
+    /// Its name.
     pub name: &'static str,
     /// True if it runs on this machine.
     pub is_available: fn() -> bool,
-    /// Makes one of a model.
+    /// Creates one from a model.
     pub open: fn(&Checkpoint) -> Result<Box<dyn Embedder>, ModelError>,
 }
 
-/// All kinds, the best first.
+/// All kinds, in order of preference.
 pub const EMBEDDERS: &[EmbedderKind] = &[
     EmbedderKind { name: "fused", is_available: fused::is_available, open: fused::open },
     EmbedderKind { name: "candle", is_available: candle::is_available, open: candle::open },
@@ -60,7 +61,7 @@ pub struct LocalModel {
     pub tokenizer: Tokenizer,
     /// Ids to vectors.
     pub embedder: Box<dyn Embedder>,
-    /// Names weights and arithmetic: vectors of one id may be compared, vectors of two must not.
+    /// Identifies weights and arithmetic: vectors with different ids must not be compared.
     pub id: String,
 }
 
@@ -68,9 +69,9 @@ impl LocalModel {
     /// Opens the model in `directory` with the best embedder of this machine.
     ///
     /// # Errors
-    /// When a file is missing or not what it should be.
+    /// If a file is missing or invalid.
     pub fn open(directory: &Path) -> Result<Self, ModelError> {
-        // The last kind runs anywhere.
+        // The last kind runs on any machine.
         let mut kinds = EMBEDDERS.iter().filter(|kind| (kind.is_available)());
         Self::open_kind(directory, kinds.next().ok_or(ModelError::Cpu)?)
     }
@@ -78,7 +79,7 @@ impl LocalModel {
     /// Opens the model in `directory` with an embedder of this kind.
     ///
     /// # Errors
-    /// When a file is missing or not what it should be, or the machine lacks what the kind needs.
+    /// If a file is missing or invalid, or the machine does not support the kind.
     pub fn open_kind(directory: &Path, kind: &EmbedderKind) -> Result<Self, ModelError> {
         let checkpoint = Checkpoint::open(directory)?;
         let tokenizer = Tokenizer::open(directory)?;
@@ -90,7 +91,7 @@ impl LocalModel {
     /// Embeds one text.
     ///
     /// # Errors
-    /// When the text is too long to be read, or the embedder fails.
+    /// If the text is too long, or the embedder fails.
     pub fn embed(&mut self, text: &str) -> Result<Embedding, EmbedError> {
         let ids = self.tokenizer.encode(text)?;
         let count = ids.len();

@@ -1,9 +1,9 @@
 //! Embedder threads behind a bounded queue.
 //!
-//! A shard hands over a text and a reply, and goes on; it never waits, and a full queue is an answer
-//! at once. The reply runs on the embedder thread with the vector, so that the search for
-//! neighbors happens there too. Each accepted request has exactly one reply, also when it was given
-//! up, the embedder failed, or the pool ended.
+//! A shard passes a text and a callback and continues; it never waits, and a full queue is an
+//! immediate error. The callback runs on the embedder thread with the vector, so that the search
+//! for neighbors runs there too. Each accepted request gets exactly one callback, including when it
+//! is canceled, the embedder fails, or the pool stops.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,26 +15,26 @@ use std::time::Duration;
 use super::{EmbedError, Embedder, Embedding, LocalModel, TokenIds, Tokenizer};
 use crate::base::{BackgroundThread, Instant};
 
-/// Priority of embedder threads, as `nice` counts: a tenth of the share of a thread that serves.
+/// `nice` value of embedder threads: a tenth of the share of a serving thread.
 const NICENESS: libc::c_int = 10;
 
-/// The end of a pool waits so long for each thread: a batch takes some milliseconds.
+/// Time that stopping a pool waits for each thread: a batch takes some milliseconds.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 
-/// What is done with the result, on the embedder thread.
+/// Callback with the result, run on the embedder thread.
 pub type EmbedReply = Box<dyn FnOnce(Result<Embedding, EmbedError>) + Send>;
 
-/// How a pool is made.
+/// Settings of a pool.
 #[derive(Clone, Debug)]
 pub struct PoolOptions {
     /// Threads, at least 1.
     pub threads: usize,
-    /// Cores to pin them to, one each in turn; empty: they run anywhere.
+    /// Cores to pin them to, in turn; empty: not pinned.
     pub cores: Vec<usize>,
-    /// Requests that may wait, at least as many as threads. A wait of 1 ms is one request per
+    /// Length of the queue, at least the number of threads. A wait of 1 ms is one request per
     /// thread at 16 tokens.
     pub queue_max: usize,
-    /// The clock that deadlines are held against.
+    /// Clock of the deadlines.
     pub clock: fn() -> Instant,
 }
 
@@ -42,23 +42,23 @@ pub struct PoolOptions {
 pub struct EmbedRequest {
     /// At most [`TEXT_BYTES_MAX`](super::TEXT_BYTES_MAX) bytes.
     pub text: String,
-    /// A text of more tokens, `[CLS]` and `[SEP]` included, is refused with
-    /// [`EmbedError::TokenCount`]; what is beyond [`TOKENS_MAX`](super::TOKENS_MAX) is not read anyway.
+    /// A text with more tokens, including `[CLS]` and `[SEP]`, is rejected with
+    /// [`EmbedError::TokenCount`]; tokens beyond [`TOKENS_MAX`](super::TOKENS_MAX) are ignored.
     pub tokens_max: usize,
-    /// Past this nobody wants the vector any more.
+    /// After this the vector is not needed.
     pub deadline: Instant,
-    /// By which the asker gives up.
+    /// Cancels the request.
     pub cancel: Cancel,
-    /// What is done with the result.
+    /// Callback with the result.
     pub reply: EmbedReply,
 }
 
-/// Gives a request up while it waits. Clones are one flag.
+/// Cancels a waiting request. Clones share one flag.
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
-    /// The vector is not wanted any more.
+    /// Cancels the request.
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -70,18 +70,18 @@ impl Cancel {
     }
 }
 
-/// Why a request was not taken.
+/// Why a request was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitError {
-    /// As many wait as may.
+    /// The queue is full.
     #[error("the embedder threads are busy")]
     Busy,
-    /// The pool has ended.
+    /// The pool has stopped.
     #[error("the embedder threads have ended")]
     Stopped,
 }
 
-/// The embedder threads. Dropping it ends them as [`stop`](Self::stop) does.
+/// The embedder threads. Dropping it stops them, as [`stop`](Self::stop) does.
 #[derive(Debug)]
 pub struct EmbedderPool {
     sender: SyncSender<Message>,
@@ -89,25 +89,25 @@ pub struct EmbedderPool {
     threads: Vec<BackgroundThread>,
 }
 
-/// Hands texts to a [`EmbedderPool`]; one for each shard.
+/// Sends texts to an [`EmbedderPool`]; one for each shard.
 #[derive(Clone, Debug)]
 pub struct Submitter {
     sender: SyncSender<Message>,
     shared: Arc<Shared>,
 }
 
-/// What a pool has done since it began.
+/// Statistics since the pool started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct PoolCounts {
-    /// Requests that wait now.
+    /// Requests in the queue.
     pub queued: u64,
-    /// Vectors given.
+    /// Vectors computed.
     pub done: u64,
     /// Texts that could not be embedded.
     pub failed: u64,
-    /// Requests given up while they waited.
+    /// Requests canceled while they waited.
     pub abandoned: u64,
-    /// Requests not taken.
+    /// Requests rejected.
     pub refused: u64,
 }
 
@@ -118,7 +118,7 @@ impl EmbedderPool {
     /// When a thread cannot be started.
     pub fn start(model: LocalModel, options: &PoolOptions) -> io::Result<Self> {
         let threads = options.threads.max(1);
-        // So that the end can wake each thread, see `stop`.
+        // For waking each thread when the pool stops, see `stop`.
         let (sender, receiver) = sync_channel(options.queue_max.max(threads));
         let shared = Arc::new(Shared {
             receiver: Mutex::new(receiver),
@@ -137,7 +137,7 @@ impl EmbedderPool {
             let core = options.cores.get(index % options.cores.len().max(1)).copied();
             let body = move || {
                 if let Some(id) = core {
-                    // Unpinned is slower, not wrong.
+                    // Unpinned is slower, but correct.
                     core_affinity::set_for_current(core_affinity::CoreId { id });
                 }
                 step_back();
@@ -148,20 +148,20 @@ impl EmbedderPool {
         Ok(pool)
     }
 
-    /// A way in.
+    /// A new client of the pool.
     #[must_use]
     pub fn submitter(&self) -> Submitter {
         Submitter { sender: self.sender.clone(), shared: Arc::clone(&self.shared) }
     }
 
-    /// What it has done.
+    /// Its statistics.
     #[must_use]
     pub fn counts(&self) -> PoolCounts {
         self.shared.counters.read()
     }
 
-    /// Ends the threads after the batches they are at, and waits two seconds for each at most. Requests that wait are
-    /// answered with [`EmbedError::Stopped`].
+    /// Stops the threads after their current batches, and waits at most two seconds for each.
+    /// Queued requests end with [`EmbedError::Stopped`].
     pub fn stop(mut self) {
         self.end();
     }
@@ -169,11 +169,11 @@ impl EmbedderPool {
     fn end(&mut self) {
         self.shared.stopping.store(true, Ordering::SeqCst);
         for _ in &self.threads {
-            // A full queue wakes the threads as well.
+            // A full queue wakes the threads too.
             let _ = self.sender.try_send(Message::Wake);
         }
         for thread in self.threads.drain(..) {
-            // One that is still at its batch ends with the process.
+            // A thread that is still in its batch ends with the process.
             let _ = thread.join_within(STOP_LIMIT);
         }
         self.shared.empty();
@@ -187,10 +187,10 @@ impl Drop for EmbedderPool {
 }
 
 impl Submitter {
-    /// Queues a request; never waits. `reply` will be called once, on an embedder thread.
+    /// Queues a request; never waits. `reply` is called once, on an embedder thread.
     ///
     /// # Errors
-    /// When it is not taken; then there is no reply.
+    /// If it is not accepted; then `reply` is not called.
     pub fn try_submit(&self, request: EmbedRequest) -> Result<(), SubmitError> {
         let counters = &self.shared.counters;
         if self.shared.stopping.load(Ordering::Acquire) {
@@ -206,13 +206,13 @@ impl Submitter {
             reply: Some(reply),
             shared: Arc::clone(&self.shared),
         };
-        // Counted before it can be taken, so that the depth is never below zero.
+        // Counted before it can be taken, so that the depth is never negative.
         counters.queued.fetch_add(1, Ordering::Relaxed);
         match self.sender.try_send(Message::Job(job)) {
             Ok(()) => {
                 if self.shared.stopping.load(Ordering::SeqCst) {
-                    // The end may have emptied the queue just before, and then nobody else looks.
-                    // A thread that holds the lock has this request to wake it.
+                    // Stopping may have emptied the queue just before, and then no other thread
+                    // looks. A thread that holds the lock is woken by this request.
                     self.shared.empty();
                 }
                 Ok(())
@@ -228,7 +228,7 @@ impl Submitter {
         }
     }
 
-    /// What the pool has done.
+    /// Statistics of the pool.
     #[must_use]
     pub fn counts(&self) -> PoolCounts {
         self.shared.counters.read()
@@ -245,11 +245,11 @@ struct Shared {
 
 impl Shared {
     fn receiver(&self) -> std::sync::MutexGuard<'_, Receiver<Message>> {
-        // A queue has no state that a panic could leave half changed.
+        // The queue has no state that a panic could leave inconsistent.
         self.receiver.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Drops what is queued at the end; each request is answered by that.
+    /// Drops all queued requests when the pool stops; dropping a request calls its callback.
     fn empty(&self) {
         let receiver = self.receiver();
         while let Ok(message) = receiver.try_recv() {
@@ -296,11 +296,11 @@ impl Counters {
 
 enum Message {
     Job(Job),
-    /// Look at `stopping`.
+    /// Wakes a thread to check `stopping`.
     Wake,
 }
 
-/// A request in the queue. If it is dropped unanswered, that is its answer.
+/// A request in the queue. If it is dropped without a result, the callback gets an error.
 struct Job {
     text: String,
     tokens_max: usize,
@@ -314,8 +314,8 @@ impl Job {
     fn answer(&mut self, result: Result<Embedding, EmbedError>) {
         if let Some(reply) = self.reply.take() {
             self.shared.counters.count(&result);
-            // A panic in it is the asker's, and must not cost others their vectors or the thread;
-            // the process's hook has told of it.
+            // A panic in a callback is the caller's, and must not cost others their vectors or the
+            // thread; the panic hook has reported it.
             let _ = catch_unwind(AssertUnwindSafe(|| reply(result)));
         }
     }
@@ -327,12 +327,11 @@ impl Drop for Job {
     }
 }
 
-/// Lets the shards of a busy machine go first: a request that waits for a vector can go on without,
-/// the others cannot wait for it. Not the lowest priority, so that a saturated machine still embeds.
+/// Gives shards priority on a busy machine: a request that waits for a vector can continue without
+/// it, others cannot. Not the lowest priority, so that a saturated machine still embeds.
 #[expect(unsafe_code, reason = "the system call has no safe form among our dependencies")]
 fn step_back() {
-    // SAFETY: takes and keeps no pointer. On Linux the 0 means this thread. What is refused is not
-    // needed.
+    // SAFETY: takes and keeps no pointer. On Linux the 0 means this thread. A failure is harmless.
     let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) };
 }
 
@@ -351,7 +350,7 @@ impl Worker {
         }
     }
 
-    /// Waits for a request and takes what else is there, up to a batch; `None` at the end.
+    /// Waits for a request and takes further ones, up to a batch; `None` when the pool stops.
     fn next_batch(&self) -> Option<Vec<Job>> {
         let receiver = self.shared.receiver();
         let mut jobs = Vec::new();
@@ -359,7 +358,7 @@ impl Worker {
         loop {
             self.shared.count_taken(&message);
             if self.shared.stopping.load(Ordering::Acquire) {
-                // What was taken is dropped, and answered by that.
+                // Dropping the requests ends them with an error.
                 return None;
             }
             if let Message::Job(job) = message {
@@ -402,7 +401,7 @@ impl Worker {
 
     fn embed(&mut self, jobs: Vec<Job>, sequences: &[TokenIds]) {
         let embedder = &mut self.embedder;
-        // Working memory is written before it is read, so a pass cut short leaves nothing wrong.
+        // Working memory is written before it is read, so an interrupted pass has no effect.
         let embedded = catch_unwind(AssertUnwindSafe(|| embedder.embed(sequences)));
         match embedded.unwrap_or(Err(EmbedError::Panicked)) {
             Ok(embeddings) => {
@@ -425,7 +424,7 @@ mod tests {
     use super::*;
     use std::thread;
 
-    /// Longer than anything here takes.
+    /// Longer than any operation here takes.
     const LIMIT: Duration = Duration::from_secs(60);
 
     fn pool(threads: usize, queue_max: usize) -> EmbedderPool {
@@ -446,19 +445,19 @@ mod tests {
         }
     }
 
-    /// A reply that passes its result on.
+    /// A callback that sends its result to a channel.
     fn reply_to(to: &SyncSender<Result<Embedding, EmbedError>>) -> EmbedReply {
         let to = to.clone();
         Box::new(move |result| to.send(result).expect("the test listens"))
     }
 
-    /// Holds up the only thread of a pool until the sender is dropped.
+    /// Blocks the only thread of a pool until the sender is dropped.
     fn hold_up(submitter: &Submitter) -> SyncSender<()> {
         let (release, released) = sync_channel::<()>(0);
         let (started, is_started) = sync_channel(1);
         let reply = Box::new(move |_| {
             started.send(()).expect("the test waits");
-            // An error is what ends the wait.
+            // The wait ends with an error.
             let _ = released.recv();
         });
         submitter.try_submit(request("hold", reply)).expect("an empty queue");
@@ -571,7 +570,7 @@ mod tests {
         assert_eq!((pool.counts().done, pool.counts().queued), (4, 0));
     }
 
-    /// An embedder with a bug.
+    /// An embedder that panics.
     struct PanickingEmbedder;
 
     impl Embedder for PanickingEmbedder {

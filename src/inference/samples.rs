@@ -9,16 +9,16 @@ use safetensors::tensor::{Dtype, TensorView};
 
 use super::DIMENSIONS;
 
-/// Ids the small model has.
+/// Vocabulary size of the small model.
 pub(super) const VOCABULARY: usize = 40;
 
 const LAYERS: usize = 2;
 
-/// A folder below the system's temporary one, gone with this value.
+/// A folder in the system's temporary folder, removed when dropped.
 pub(super) struct SampleFolder(PathBuf);
 
 impl SampleFolder {
-    /// With the small model in it.
+    /// A folder with the small model.
     pub(super) fn new() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -50,7 +50,7 @@ impl Drop for SampleFolder {
     }
 }
 
-/// Its configuration, to change.
+/// Its configuration, as JSON.
 pub(super) fn config() -> serde_json::Value {
     serde_json::json!({
         "architectures": ["BertModel"], "attention_probs_dropout_prob": 0.1,
@@ -84,7 +84,7 @@ impl SampleRng {
     }
 }
 
-/// Tensors' names and shapes.
+/// Names and shapes of the tensors.
 fn shapes() -> Vec<(String, Vec<usize>)> {
     let wide = 4 * DIMENSIONS;
     let mut shapes = vec![

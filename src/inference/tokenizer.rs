@@ -7,15 +7,15 @@ use tokenizers::{TruncationParams, utils::truncation::TruncationDirection};
 use super::checkpoint::read;
 use super::{EmbedError, ModelError, TEXT_BYTES_MAX, TOKENS_MAX, TokenIds};
 
-/// A model's vocabulary. Reading from it needs no exclusive access: threads may share one.
+/// A model's vocabulary. Reading needs no exclusive access: threads may share one.
 pub struct Tokenizer(tokenizers::Tokenizer);
 
 impl Tokenizer {
-    /// Reads `tokenizer.json` of a model's folder. Its own padding and truncation are replaced: texts
-    /// are not padded, and cut at [`TOKENS_MAX`].
+    /// Reads `tokenizer.json` from a model's folder. Its padding and truncation settings are
+    /// overridden: texts are not padded, and truncated to [`TOKENS_MAX`].
     ///
     /// # Errors
-    /// When the file is missing, or no tokenizer.
+    /// If the file is missing or not a tokenizer.
     pub fn open(directory: &Path) -> Result<Self, ModelError> {
         let path = directory.join("tokenizer.json");
         let json = read(&path)?;
@@ -34,10 +34,10 @@ impl Tokenizer {
         Ok(Self(tokenizer))
     }
 
-    /// At most [`TOKENS_MAX`] ids, `[CLS]` and `[SEP]` included. 16 µs for 16 tokens.
+    /// At most [`TOKENS_MAX`] ids, including `[CLS]` and `[SEP]`. 16 µs for 16 tokens.
     ///
     /// # Errors
-    /// When the text has more than [`TEXT_BYTES_MAX`] bytes.
+    /// If the text has more than [`TEXT_BYTES_MAX`] bytes.
     pub fn encode(&self, text: &str) -> Result<TokenIds, EmbedError> {
         if text.len() > TEXT_BYTES_MAX {
             return Err(EmbedError::TextSize { bytes: text.len() });

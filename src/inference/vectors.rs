@@ -1,9 +1,9 @@
 //! Distances of many vectors: Hamming of sign bits, dot products of signed bytes.
 //!
-//! A kernel is chosen once, at run time, by what the processor has: AVX-512 with VPOPCNTDQ and VNNI,
-//! AVX2, or plain Rust. All give the same numbers. Safe from outside: the kernels take arrays and
-//! slices whose lengths their types or a check hold, and a kernel is only reachable on a processor
-//! that has it.
+//! A kernel is selected once, at run time, by the features of the processor: AVX-512 with VPOPCNTDQ
+//! and VNNI, AVX2, or plain Rust. All give the same numbers. Safe to call: the kernels take arrays
+//! and slices whose lengths are checked by type or at run time, and a kernel is reachable only on a
+//! processor that supports it.
 #![expect(
     unsafe_code,
     reason = "vector instructions have no safe form on every supported processor"
@@ -18,7 +18,7 @@ pub const WORDS: usize = DIMENSIONS / 64;
 pub const LANES: usize = 8;
 
 /// Words of a block: word `w` of vector `lane` is at `w * LANES + lane`, so that one instruction
-/// reads a word of all eight.
+/// loads a word of all eight.
 pub const BLOCK: usize = WORDS * LANES;
 
 /// Writes the distances of a block's vectors from the query.
@@ -36,13 +36,13 @@ const PORTABLE: Kernels =
     Kernels { name: "portable", hamming: hamming_portable, dot: dot_portable };
 
 impl Kernels {
-    /// The fastest that this processor has.
+    /// The fastest that this processor supports.
     #[must_use]
     pub fn detect() -> Self {
         Self::available().into_iter().next().unwrap_or(PORTABLE)
     }
 
-    /// All that this processor has, the fastest first; the last is the portable one.
+    /// All that this processor supports, fastest first; the last is the portable one.
     #[must_use]
     pub fn available() -> Vec<Self> {
         let mut kernels = Vec::new();
@@ -52,7 +52,7 @@ impl Kernels {
         kernels
     }
 
-    /// Which one it is, for logs and benchmarks.
+    /// Its name, for logs and benchmarks.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.name
@@ -69,7 +69,7 @@ impl Kernels {
         (self.hamming)(blocks, query, distances);
     }
 
-    /// The dot product of two vectors of signed bytes. The least byte, -128, does not occur in them.
+    /// The dot product of two vectors of signed bytes. -128 does not occur in them.
     #[must_use]
     pub fn dot(&self, a: &[i8; DIMENSIONS], b: &[i8; DIMENSIONS]) -> i32 {
         (self.dot)(a, b)
@@ -155,8 +155,8 @@ mod x86 {
         }
     }
 
-    /// VNNI multiplies an unsigned byte by a signed one, so `a` is moved up by 128, and 128 times the
-    /// sum of `b` is taken off again.
+    /// VNNI multiplies an unsigned byte by a signed one, so 128 is added to `a`, and 128 times the
+    /// sum of `b` is subtracted again.
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
     fn dot_avx512_inner(a: &[i8; DIMENSIONS], b: &[i8; DIMENSIONS]) -> i32 {
         let (flip, ones) = (_mm512_set1_epi8(-128), _mm512_set1_epi8(1));
@@ -172,7 +172,7 @@ mod x86 {
         _mm512_reduce_add_epi32(product) - 128 * _mm512_reduce_add_epi32(sum)
     }
 
-    /// Bits are counted by looking up both halves of each byte.
+    /// Counts bits by looking up both halves of each byte.
     #[target_feature(enable = "avx2")]
     fn hamming_avx2_inner(
         blocks: &[[u64; BLOCK]],

@@ -1,24 +1,24 @@
 //! Self-attention of all heads, in f32.
 //!
-//! For each head the keys are turned on their side, so that a register holds one component of
-//! neighbouring tokens' keys. Then, for a few queries at a time: scores, softmax, weighted values.
-//! The scores of those queries stay in the first-level cache, all sums in registers.
+//! For each head the keys are transposed, so that a register holds one component of the keys of
+//! neighboring tokens. Then, for a few queries at a time: scores, softmax, weighted values. The
+//! scores of those queries stay in the L1 cache, all sums in registers.
 #![expect(clippy::indexing_slicing, reason = "shapes are checked when the model is loaded")]
 #![expect(clippy::needless_range_loop, reason = "several arrays are walked side by side")]
 
 use super::simd::{Simd, Stage, power_of_two, row_groups, with_row_count};
 use super::widths::{HEAD_WIDTH, HEADS, HIDDEN};
 
-/// Numbers of a token's row: its query, key and value.
+/// Width of a token's row: its query, key and value.
 const ROW: usize = 3 * HIDDEN;
 
-/// Registers of values whose sums are held at a time; divides a head on every instruction set.
+/// Registers of values summed at a time; divides a head on every instruction set.
 const VALUE_REGISTERS: usize = 2;
 
 /// Lower than any score, and far from overflow.
 const NO_SCORE: f32 = -1e30;
 
-/// Memory of [`Attend`], kept from call to call.
+/// Working memory of [`Attend`], reused between calls.
 #[derive(Debug)]
 pub(super) struct AttentionWorkspace {
     /// A head's keys, `HEAD_WIDTH × tokens`.
@@ -28,7 +28,7 @@ pub(super) struct AttentionWorkspace {
 }
 
 impl AttentionWorkspace {
-    /// Room for so many tokens, a multiple of `S::LANES`.
+    /// Memory for so many tokens, a multiple of `S::LANES`.
     pub(super) fn for_tokens<S: Simd>(tokens_max: usize) -> Self {
         Self {
             keys: vec![0.0; HEAD_WIDTH * tokens_max],
@@ -64,7 +64,7 @@ impl Stage for Attend<'_> {
     }
 }
 
-/// One head of one call.
+/// One head in one call.
 struct Head<'a> {
     qkv: &'a [f32],
     /// `HEAD_WIDTH × padded`.
@@ -82,7 +82,7 @@ impl Head<'_> {
     }
 }
 
-/// Writes the head's keys with tokens side by side. What lies past the last token is left as it is:
+/// Transposes the head's keys, tokens side by side. Values past the last token are not overwritten:
 /// finite numbers, whose scores are not used.
 #[inline(always)]
 fn turn_keys(qkv: &[f32], head: usize, padded: usize, keys: &mut [f32]) {
@@ -144,8 +144,8 @@ fn score<S: Simd, const ROWS: usize>(simd: S, head: &Head<'_>, first: usize, sco
     }
 }
 
-/// Scores to weights: `e^((score - largest) ÷ √HEAD_WIDTH)`, and their sum. Weights past `tokens` are
-/// zero.
+/// Scores to weights: `e^((score - largest) ÷ √HEAD_WIDTH)`, and their sum. Weights past `tokens`
+/// are zero.
 #[inline(always)]
 fn soften<S: Simd>(simd: S, scores: &mut [f32], tokens: usize) -> f32 {
     scores[tokens..].fill(NO_SCORE);

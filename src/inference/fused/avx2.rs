@@ -1,4 +1,4 @@
-//! AVX2 with FMA: 8 lanes, 16 registers, byte products by way of 16-bit sums.
+//! AVX2 with FMA: 8 lanes, 16 registers, byte products with 16-bit intermediate sums.
 //!
 //! `maddubs` multiplies unsigned by signed bytes and adds pairs into 16 bits with saturation. The
 //! activation's sign is moved to the weight first: |activation| ≤ 127 and |weight| ≤ 127, so that a
@@ -25,7 +25,7 @@ use super::simd::{Line, Quad, Simd, Stage, front, front_mut, in_a_lane};
 pub(super) struct Avx2(());
 
 impl Avx2 {
-    /// The proof, if there is one.
+    /// The proof, if the CPU has them.
     pub(super) fn detect() -> Option<Self> {
         let is_there = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
         is_there.then_some(Self(()))
@@ -37,7 +37,7 @@ fn compiled(simd: Avx2, stage: impl Stage) {
     stage.run(simd);
 }
 
-/// One instruction, which the token allows.
+/// One instruction, which the token permits.
 macro_rules! instruction {
     ($($call:tt)+) => {
         // SAFETY: the token exists only where the CPU has AVX2 and FMA (`detect`).
@@ -66,14 +66,14 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn load(self, from: &[f32]) -> __m256 {
         let from: &[f32; 8] = front(from);
-        // SAFETY: as for `instruction`; `from` is 8 f32, and no alignment is asked for.
+        // SAFETY: as for `instruction`; `from` is 8 f32, and no alignment is required.
         unsafe { _mm256_loadu_ps(from.as_ptr()) }
     }
 
     #[inline(always)]
     fn store(self, value: __m256, to: &mut [f32]) {
         let to: &mut [f32; 8] = front_mut(to);
-        // SAFETY: as for `instruction`; `to` is 8 f32, and no alignment is asked for.
+        // SAFETY: as for `instruction`; `to` is 8 f32, and no alignment is required.
         unsafe { _mm256_storeu_ps(to.as_mut_ptr(), value) }
     }
 
@@ -94,7 +94,7 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn near_reciprocal(self, a: __m256) -> __m256 {
-        // The instruction errs by 1.5 × 2⁻¹²; a step of Newton's squares that.
+        // The instruction's relative error is 1.5 × 2⁻¹²; one Newton step squares it.
         let rough = instruction!(_mm256_rcp_ps(a));
         let rest = instruction!(_mm256_fnmadd_ps(a, rough, _mm256_set1_ps(2.0)));
         self.multiply(rough, rest)
@@ -188,7 +188,7 @@ impl Simd for Avx2 {
             _mm_packs_epi16(shorts, shorts)
         };
         let to: &mut [i8; 8] = front_mut(to);
-        // SAFETY: as for `instruction`; `to` is 8 bytes, and no alignment is asked for.
+        // SAFETY: as for `instruction`; `to` is 8 bytes, and no alignment is required.
         unsafe { _mm_storel_epi64(to.as_mut_ptr().cast(), bytes) }
     }
 }

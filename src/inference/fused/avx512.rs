@@ -21,7 +21,7 @@ use super::simd::{Line, Quad, Simd, Stage, front, front_mut, in_a_lane};
 pub(super) struct Avx512(());
 
 impl Avx512 {
-    /// The proof, if there is one.
+    /// The proof, if the CPU has them.
     pub(super) fn detect() -> Option<Self> {
         let is_there = is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
@@ -35,7 +35,7 @@ fn compiled(simd: Avx512, stage: impl Stage) {
     stage.run(simd);
 }
 
-/// One instruction, which the token allows.
+/// One instruction, which the token permits.
 macro_rules! instruction {
     ($($call:tt)+) => {
         // SAFETY: the token exists only where the CPU has AVX-512 F, BW and VNNI (`detect`).
@@ -64,14 +64,14 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn load(self, from: &[f32]) -> __m512 {
         let from: &[f32; 16] = front(from);
-        // SAFETY: as for `instruction`; `from` is 16 f32, and no alignment is asked for.
+        // SAFETY: as for `instruction`; `from` is 16 f32, and no alignment is required.
         unsafe { _mm512_loadu_ps(from.as_ptr()) }
     }
 
     #[inline(always)]
     fn store(self, value: __m512, to: &mut [f32]) {
         let to: &mut [f32; 16] = front_mut(to);
-        // SAFETY: as for `instruction`; `to` is 16 f32, and no alignment is asked for.
+        // SAFETY: as for `instruction`; `to` is 16 f32, and no alignment is required.
         unsafe { _mm512_storeu_ps(to.as_mut_ptr(), value) }
     }
 
@@ -92,7 +92,7 @@ impl Simd for Avx512 {
 
     #[inline(always)]
     fn near_reciprocal(self, a: __m512) -> __m512 {
-        // A division would hold the unit up for ten cycles; this errs by 2⁻¹⁴.
+        // A division would occupy the unit for ten cycles; this has a relative error of 2⁻¹⁴.
         instruction!(_mm512_rcp14_ps(a))
     }
 
@@ -163,7 +163,7 @@ impl Simd for Avx512 {
     fn store_bytes(self, value: __m512, to: &mut [i8]) {
         let bytes = instruction!(_mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(value)));
         let to: &mut [i8; 16] = front_mut(to);
-        // SAFETY: as for `instruction`; `to` is 16 bytes, and no alignment is asked for.
+        // SAFETY: as for `instruction`; `to` is 16 bytes, and no alignment is required.
         unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), bytes) }
     }
 }

@@ -20,12 +20,12 @@ pub(super) fn open<S: Simd>(
     Ok(Box::new(Fused { simd, weights, workspace: Workspace::new::<S>() }))
 }
 
-/// What all threads share.
+/// Shared by all threads.
 #[derive(Debug)]
 struct Weights {
     /// `vocabulary × HIDDEN`.
     words: Vec<f32>,
-    /// `TOKENS_MAX × HIDDEN`: position plus the type of a first sentence, the only type there is.
+    /// `TOKENS_MAX × HIDDEN`: position plus the embedding of token type 0, the only one.
     positions: Vec<f32>,
     norm: LayerNorm,
     layers: Vec<Layer>,
@@ -33,7 +33,7 @@ struct Weights {
 
 #[derive(Debug)]
 struct Layer {
-    /// Query, key and value in one: `HIDDEN` to `3 × HIDDEN`.
+    /// Query, key and value as one layer: `HIDDEN` to `3 × HIDDEN`.
     qkv: PackedLinear,
     attention_output: PackedLinear,
     attention_norm: LayerNorm,
@@ -79,7 +79,7 @@ impl Layer {
     }
 }
 
-/// Loads layers of one shape, `[outputs, inputs]`, one below the other, as a single layer.
+/// Loads layers of one shape, `[outputs, inputs]`, stacked as a single layer.
 fn load_linear<S: Simd>(
     checkpoint: &Checkpoint,
     names: &[String],
@@ -100,12 +100,12 @@ fn load_norm(checkpoint: &Checkpoint, name: &str) -> Result<LayerNorm, ModelErro
     Ok(LayerNorm { weight, bias })
 }
 
-/// Working memory for one sequence, reused; a thread's own (3.5 MB).
+/// Working memory for one sequence, reused; owned by a thread (3.5 MB).
 #[derive(Debug)]
 struct Workspace {
-    /// The state of each token, `tokens × HIDDEN`.
+    /// The hidden state of each token, `tokens × HIDDEN`.
     states: Vec<f32>,
-    /// What is added to the state, `tokens × HIDDEN`.
+    /// The addend of the residual connection, `tokens × HIDDEN`.
     change: Vec<f32>,
     /// `tokens × 3 HIDDEN`.
     qkv: Vec<f32>,
@@ -142,7 +142,7 @@ impl<S: Simd> Embedder for Fused<S> {
 
     fn batch_max(&self) -> usize {
         // A single prompt keeps the multipliers busy (8 tokens: 79 % of their peak), so a batch
-        // would only delay its first answer.
+        // would only delay its first result.
         1
     }
 
@@ -169,7 +169,7 @@ impl<S: Simd> Fused<S> {
         Ok(Embedding::mean_of(front(&self.workspace.states, tokens * HIDDEN)))
     }
 
-    /// Ids to states: word plus position, normalised.
+    /// Ids to states: word plus position embeddings, normalized.
     fn look_up(&mut self, weights: &Weights, ids: &TokenIds) {
         for (state, id) in self.workspace.states.chunks_exact_mut(HIDDEN).zip(ids.iter()) {
             let mut words = weights.words.chunks_exact(HIDDEN);
@@ -185,7 +185,7 @@ impl<S: Simd> Fused<S> {
         });
     }
 
-    /// The first half of a layer: each token looks at all others.
+    /// The first half of a layer: self-attention.
     fn attend(&mut self, layer: &Layer, tokens: usize) {
         let Self { simd, workspace, .. } = self;
         let states = front_mut(&mut workspace.states, tokens * HIDDEN);
@@ -209,7 +209,7 @@ impl<S: Simd> Fused<S> {
         simd.launch(AddAndNormalize { rows: states, added: change, norm: &layer.attention_norm });
     }
 
-    /// The second half of a layer: each token by itself.
+    /// The second half of a layer: feed-forward, each token alone.
     fn feed_forward(&mut self, layer: &Layer, tokens: usize) {
         let Self { simd, workspace, .. } = self;
         let states = front_mut(&mut workspace.states, tokens * HIDDEN);

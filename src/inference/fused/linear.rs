@@ -1,28 +1,28 @@
 //! The linear layers: int8 weights times int8 activations, exact 32-bit sums, f32 out.
 //!
-//! Weights have one scale for each output, fixed when they are packed; activations one for each row,
-//! taken from the row itself. So `output = sum × row scale × output scale + bias`.
+//! Weights have one scale per output, fixed when they are packed; activations one per row, computed
+//! from the row. So `output = sum × row scale × output scale + bias`.
 //!
-//! A row may have one number that dwarfs all others: after `[CLS]` nearly all of a state's length
-//! lies in one column, and a step that is fit for it leaves the rest three bits. Such a row is
-//! rounded by the second largest of its numbers; what of the [`RowOverflow`] is beyond int8 is multiplied
-//! apart, once for each output. That halves the error at every length (cosine to the reference, mean
-//! of 3 tokens: 0.992 to 0.998; of 14: 0.9966 to 0.9990) for 3 % of the time at 8 tokens.
+//! A row may have one outlier: after `[CLS]` nearly all of a state's length is in one column, and a
+//! scale for it leaves three bits for the rest. Such a row is scaled by its second largest number;
+//! the part of the outlier beyond int8, [`RowOverflow`], is multiplied separately, once for each
+//! output. That halves the error at every length (cosine to the reference, mean of 3 tokens: 0.992
+//! to 0.998; of 14: 0.9966 to 0.9990) for 3 % of the time at 8 tokens.
 //!
-//! Weights lie in the order in which they are used: panels of neighbouring outputs; in a panel, for
+//! Weights are stored in the order of their use: panels of neighboring outputs; in a panel, for
 //! each [`Quad`] of inputs, the quads of all its outputs. A panel of 384 inputs is 18 KB (AVX-512)
-//! and stays in the first-level cache while all rows pass.
+//! and stays in the L1 cache while all rows pass.
 #![expect(clippy::indexing_slicing, reason = "shapes are checked when the model is loaded")]
 
 use super::simd::{Line, Quad, Simd, Stage, power_of_two, row_groups, with_row_count};
 
-/// The largest int8 in use; -128 is left out, so that the range is even.
+/// The largest int8 in use; -128 is excluded, so that the range is symmetric.
 const INT8_MAX: f32 = 127.0;
 
-/// A row of zeros has this scale's worth of range, so that nothing is divided by zero.
+/// Smallest range of a row, so that a row of zeros causes no division by zero.
 const RANGE_MIN: f32 = 1e-9;
 
-/// How often [`INT8_MAX`] fits into a peak at most.
+/// Largest ratio of an outlier to [`INT8_MAX`].
 const PEAK_STEPS_MAX: f32 = 16.0;
 
 /// A linear layer's weights, packed for one instruction set.
@@ -32,7 +32,7 @@ pub(super) struct PackedLinear {
     outputs: usize,
     /// `outputs ÷ panel width` panels of equal size.
     lines: Vec<Line>,
-    /// What one step of each output's int8 weights is worth.
+    /// Scale of each output's int8 weights.
     scales: Vec<f32>,
     bias: Vec<f32>,
 }
@@ -62,7 +62,7 @@ impl PackedLinear {
     }
 }
 
-/// A weight in steps of its scale, -127..=127, moved up by the offset and as a byte.
+/// A weight in units of its scale, -127..=127, plus the offset, as a byte.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -77,25 +77,25 @@ fn packed_byte(steps: f32, offset: i32) -> u8 {
 pub(super) struct Activations {
     /// Row-major.
     quads: Vec<Quad>,
-    /// What one step of each row is worth.
+    /// Scale of each row.
     scales: Vec<f32>,
-    /// The sum of each row's bytes, what is beyond them of its peak included.
+    /// The sum of each row's bytes, including the overflow of its outlier.
     sums: Vec<i32>,
     peaks: Vec<RowOverflow>,
 }
 
-/// What of a row's largest number is beyond the row's bytes: `count` times the quad at `step`.
+/// The part of a row's outlier beyond the row's bytes: `count` times the quad at `step`.
 #[derive(Clone, Copy, Debug, Default)]
 struct RowOverflow {
     step: usize,
-    /// Zero but for one byte of ±127.
+    /// Zero except for one byte of ±127.
     quad: Quad,
-    /// A whole number; 0 for nearly all rows.
+    /// An integer; 0 for nearly all rows.
     count: f32,
 }
 
 impl Activations {
-    /// Room for `rows` of at most `inputs`.
+    /// Memory for `rows` of at most `inputs`.
     pub(super) fn with_room(rows: usize, inputs: usize) -> Self {
         Self {
             quads: vec![[0; 4]; rows * inputs / 4],
@@ -135,7 +135,7 @@ impl Stage for Quantize<'_> {
     }
 }
 
-/// How far a row reaches.
+/// The magnitude of a row.
 struct Extent {
     /// Its largest magnitude.
     largest: f32,
@@ -146,7 +146,7 @@ struct Extent {
 impl Extent {
     #[inline(always)]
     fn of<S: Simd>(simd: S, row: &[f32]) -> Self {
-        // Two chains, so that one does not wait for the other.
+        // Two chains, so that neither waits for the other.
         let mut high = [simd.splat(0.0); 2];
         let mut low = [simd.splat(0.0); 2];
         let mut squares = [simd.splat(0.0); 2];
@@ -174,7 +174,8 @@ impl Extent {
     }
 }
 
-/// Rounds a row, whose largest magnitude is `range`, by its second largest. Returns its scale, the sum of its bytes and what is beyond them.
+/// Rounds a row with the largest magnitude `range` by its second largest. Returns its scale, the
+/// sum of its bytes and the overflow.
 #[inline(always)]
 #[expect(
     clippy::cast_possible_truncation,
@@ -187,7 +188,7 @@ fn round_with_peak<S: Simd>(
     bytes: &mut [i8],
 ) -> (f32, i32, RowOverflow) {
     let place = row.iter().position(|number| number.abs() >= range).unwrap_or(0);
-    // The few numbers around the peak one by one, all others in registers.
+    // The few numbers around the outlier one by one, all others in registers.
     let first = place - place % (2 * S::LANES);
     let (before, rest) = row.split_at(first);
     let (around, after) = rest.split_at(2 * S::LANES);
@@ -197,7 +198,7 @@ fn round_with_peak<S: Simd>(
     let scale = second / INT8_MAX;
     let factor = INT8_MAX / second;
     let sum = round_row(simd, row, factor, bytes);
-    // The sum has the peak whole; its byte has been cut to what fits.
+    // The sum includes the whole outlier; its byte is clamped.
     let steps = (row[place] * factor).round_ties_even() as i32;
     let (count, rest) = (steps / 127, steps % 127);
     let mut peak = RowOverflow { step: place / 4, quad: [0; 4], count: count.abs() as f32 };
@@ -220,10 +221,10 @@ fn round_row<S: Simd>(simd: S, row: &[f32], factor: f32, bytes: &mut [i8]) -> i3
     simd.sum(sum) as i32
 }
 
-/// What follows the bias.
+/// Activation after the bias.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Activation {
-    /// Nothing.
+    /// None.
     Identity,
     /// `x × Φ(x)`.
     Gelu,
@@ -252,7 +253,7 @@ impl Stage for Linear<'_> {
     }
 }
 
-/// Where a tile of the output lies.
+/// Position of a tile in the output.
 #[derive(Clone, Copy)]
 struct TileAt {
     panel: usize,
@@ -287,7 +288,7 @@ fn tile_of<S: Simd, const ROWS: usize, const REGISTERS: usize>(
     for index in 0..ROWS {
         let row = at.row + index;
         rows[index] = &quads[row * steps..][..steps];
-        // The offset has added this much too much to each output of the row.
+        // The offset has added this much to each output of the row.
         totals[index] = [simd.splat_ints(-S::WEIGHT_OFFSET * sums[row]); REGISTERS];
     }
     multiply(simd, weights, rows, &mut totals);
@@ -340,8 +341,8 @@ fn multiply<S: Simd, const ROWS: usize, const REGISTERS: usize>(
     *totals = sums;
 }
 
-/// `x × Φ(x)`, Φ being the normal distribution, within 1e-4 of its size and 3e-5: a fiftieth of the
-/// int8 step that it is rounded to next.
+/// `x × Φ(x)`, Φ being the normal distribution, within 1e-4 relative and 3e-5 absolute: a fiftieth
+/// of the int8 step that it is rounded to next.
 #[inline(always)]
 fn gelu<S: Simd>(simd: S, x: S::Floats) -> S::Floats {
     // Φ(x) is near 1 ÷ (1 + 2^-u) with u an odd polynomial of x, fitted for the least error over

@@ -1,11 +1,11 @@
-//! The embedder of choice: BERT of MiniLM's width with int8 weights, in vector instructions.
+//! The preferred embedder: BERT of MiniLM's width with int8 weights, in vector instructions.
 //!
-//! Linear layers run on int8 with exact sums ([`linear`]); everything else stays in f32. Weights are
+//! Linear layers run on int8 with exact sums ([`linear`]); everything else is f32. Weights are
 //! rounded and packed when the model is loaded and shared by all embedder threads; each thread has
-//! its own working memory. Nothing is allocated while embedding but the answer.
+//! its own working memory. Embedding allocates only the result.
 //!
-//! The pass is written once for any instruction set ([`simd`]): AVX-512 with VNNI, or AVX2. On any
-//! other CPU the reference embedder takes its place. AVX-VNNI machines take the AVX2 path.
+//! The pass is written once for any instruction set ([`simd`]): AVX-512 with VNNI, or AVX2. Other
+//! CPUs use the reference embedder. AVX-VNNI machines use the AVX2 path.
 
 mod attention;
 #[cfg(target_arch = "x86_64")]
@@ -22,7 +22,7 @@ mod widths;
 
 use super::{Checkpoint, Embedder, ModelError};
 
-/// True if this CPU has instructions that the pass is written for.
+/// True if this CPU has one of the supported instruction sets.
 #[must_use]
 pub(super) fn is_available() -> bool {
     !instruction_sets().is_empty()
@@ -46,7 +46,7 @@ struct InstructionSet {
     open: Open,
 }
 
-/// What this CPU has, the fastest first.
+/// The instruction sets of this CPU, fastest first.
 #[cfg(target_arch = "x86_64")]
 fn instruction_sets() -> Vec<InstructionSet> {
     let mut sets = Vec::new();
@@ -61,7 +61,7 @@ fn instruction_sets() -> Vec<InstructionSet> {
     sets
 }
 
-/// None: the pass is written for x86-64.
+/// None: the pass supports only x86-64.
 #[cfg(not(target_arch = "x86_64"))]
 fn instruction_sets() -> Vec<InstructionSet> {
     Vec::new()

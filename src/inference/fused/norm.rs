@@ -3,10 +3,10 @@
 
 use super::simd::{Simd, Stage};
 
-/// What BERT adds to the variance.
+/// BERT's epsilon, added to the variance.
 const EPSILON: f32 = 1e-12;
 
-/// The learned part of a layer normalisation.
+/// The learned parameters of a layer normalization.
 #[derive(Debug)]
 pub(super) struct LayerNorm {
     pub(super) weight: Vec<f32>,
@@ -33,8 +33,8 @@ impl Stage for AddAndNormalize<'_> {
     }
 }
 
-/// `row += added`; returns the row's sum. Two chains of additions, here and below, so that one does
-/// not wait for the other.
+/// `row += added`; returns the row's sum. Two chains of additions, here and below, so that neither
+/// waits for the other.
 #[inline(always)]
 fn add<S: Simd>(simd: S, row: &mut [f32], added: &[f32]) -> f32 {
     let mut sums = [simd.splat(0.0); 2];

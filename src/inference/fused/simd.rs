@@ -1,15 +1,15 @@
-//! The vector machine: what the forward pass asks of a CPU, and how it is entered.
+//! The SIMD interface of the forward pass, and how a stage is compiled for an instruction set.
 //!
 //! The pass is written once, over [`Simd`]; each instruction set is one small file of one-line
-//! operations. A value of a `Simd` type can only be had where the CPU has its instructions, so that
-//! its methods are safe to call. All of it must be inlined into [`Simd::launch`], the one function
-//! that is compiled for the instruction set: hence `inline(always)` on each method and stage.
+//! operations. A value of a `Simd` type exists only on a CPU with its instructions, so its methods
+//! are safe to call. All code must be inlined into [`Simd::launch`], the one function compiled for
+//! the instruction set: hence `inline(always)` on each method and stage.
 
-/// Four neighbouring activations of a row, the unit of an integer dot product.
+/// Four neighboring activations of a row, the unit of an integer dot product.
 pub(super) type Quad = [i8; 4];
 
-/// The quad's bytes as one 32-bit lane. Spelt out: `array::map` is not always inlined, and this is
-/// the innermost loop.
+/// The quad's bytes as one 32-bit lane. Written out, since `array::map` is not always inlined, and
+/// this is the innermost loop.
 #[inline(always)]
 pub(super) fn in_a_lane([a, b, c, d]: Quad) -> i32 {
     i32::from_ne_bytes([a.cast_unsigned(), b.cast_unsigned(), c.cast_unsigned(), d.cast_unsigned()])
@@ -37,13 +37,14 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
     const TILE_ROWS: usize;
     /// Registers of weights in a tile, so that a panel is `LANES × TILE_REGISTERS` outputs wide.
     const TILE_REGISTERS: usize;
-    /// What packing adds to each int8 weight: 128 where weights are unsigned bytes, else 0.
+    /// Offset that packing adds to each int8 weight: 128 if weights are unsigned bytes, otherwise
+    /// 0.
     const WEIGHT_OFFSET: i32;
 
     /// Runs `stage` compiled for this instruction set.
     fn launch(self, stage: impl Stage);
 
-    /// Every lane `value`.
+    /// `value` in every lane.
     fn splat(self, value: f32) -> Self::Floats;
     /// The first `LANES` numbers of `from`, which must hold as many.
     fn load(self, from: &[f32]) -> Self::Floats;
@@ -55,24 +56,24 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
     fn subtract(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
     /// `a × b`.
     fn multiply(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
-    /// `1 ÷ a` within 1e-4 of itself, for `a` of 1 to 2¹²⁶.
+    /// `1 ÷ a` with a relative error of 1e-4, for `a` of 1 to 2¹²⁶.
     fn near_reciprocal(self, a: Self::Floats) -> Self::Floats;
     /// `a × b + c`, rounded once.
     fn multiply_add(self, a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
-    /// The larger of each pair; the second where one is not a number.
+    /// The larger of each pair; the second if either is NaN.
     fn larger(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
-    /// The smaller of each pair; the second where one is not a number.
+    /// The smaller of each pair; the second if either is NaN.
     fn smaller(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
-    /// The nearest whole numbers, ties to even.
+    /// Rounded to integers, ties to even.
     fn round(self, a: Self::Floats) -> Self::Floats;
-    /// `a × 2^power` for whole `power` in -126..=127.
+    /// `a × 2^power` for integer `power` in -126..=127.
     fn scale(self, a: Self::Floats, power: Self::Floats) -> Self::Floats;
     /// The sum over the lanes.
     fn sum(self, a: Self::Floats) -> f32;
     /// The largest lane.
     fn largest(self, a: Self::Floats) -> f32;
 
-    /// Every lane `value`.
+    /// `value` in every lane.
     fn splat_ints(self, value: i32) -> Self::Ints;
     /// The four bytes in every lane.
     fn splat_quad(self, quad: Quad) -> Self::Ints;
@@ -82,13 +83,13 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
     fn dot(self, sum: Self::Ints, weights: Self::Ints, activations: Self::Ints) -> Self::Ints;
     /// To f32; exact up to 2²⁴.
     fn to_floats(self, a: Self::Ints) -> Self::Floats;
-    /// Whole numbers in -127..=127 as bytes, into the first `LANES` places of `to`.
+    /// Integers in -127..=127 as bytes, into the first `LANES` places of `to`.
     fn store_bytes(self, value: Self::Floats, to: &mut [i8]);
 }
 
-/// A piece of the forward pass, written for any instruction set.
+/// A part of the forward pass, written for any instruction set.
 pub(super) trait Stage {
-    /// Does it. Implementations are `#[inline(always)]`.
+    /// Runs it. Implementations are `#[inline(always)]`.
     fn run<S: Simd>(self, simd: S);
 }
 
@@ -104,7 +105,7 @@ pub(super) fn front_mut<T, const N: usize>(slice: &mut [T]) -> &mut [T; N] {
     slice.first_chunk_mut().expect("stages cut their rows into whole registers")
 }
 
-/// 2^x, for x at most 127; at most 2⁻¹²⁶ below. Relative error under 3e-7.
+/// 2^x, for x at most 127; x below -126 gives at most 2⁻¹²⁶. Relative error under 3e-7.
 #[inline(always)]
 pub(super) fn power_of_two<S: Simd>(simd: S, x: S::Floats) -> S::Floats {
     // Fitted to 2^f over -0.5..=0.5 for the least relative error (1e-7), 1 being exact.
@@ -123,7 +124,7 @@ pub(super) fn power_of_two<S: Simd>(simd: S, x: S::Floats) -> S::Floats {
     simd.scale(sum, whole)
 }
 
-/// The rows `0..count` in groups of nearly one size, none above `limit`.
+/// The rows `0..count` in groups of nearly equal size, none above `limit`.
 pub(super) fn row_groups(
     count: usize,
     limit: usize,
@@ -132,8 +133,8 @@ pub(super) fn row_groups(
     (0..groups).map(move |index| count * index / groups..count * (index + 1) / groups)
 }
 
-/// Calls `$function::<S, ROWS>` with the count of rows as a constant, so that a tile's sums are in
-/// registers whose number the compiler knows.
+/// Calls `$function::<S, ROWS>` with the number of rows as a constant, so that a tile's sums are
+/// kept in registers.
 macro_rules! with_row_count {
     ($simd:ty, $count:expr, $function:ident, $($argument:expr),+ $(,)?) => {
         match $count {
@@ -141,7 +142,7 @@ macro_rules! with_row_count {
             2 => $function::<$simd, 2>($($argument),+),
             3 => $function::<$simd, 3>($($argument),+),
             4 => $function::<$simd, 4>($($argument),+),
-            // Dead for instruction sets with few registers, and then not compiled.
+            // Unreachable for instruction sets with few registers, and then not compiled.
             5 if <$simd>::TILE_ROWS >= 5 => $function::<$simd, 5>($($argument),+),
             6 if <$simd>::TILE_ROWS >= 6 => $function::<$simd, 6>($($argument),+),
             7 if <$simd>::TILE_ROWS >= 7 => $function::<$simd, 7>($($argument),+),

@@ -1,4 +1,4 @@
-//! The fused pass against plain arithmetic, against itself on other instructions, and against candle.
+//! The fused pass against plain arithmetic, other instruction sets, and candle.
 #![allow(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::path::Path;
@@ -50,7 +50,7 @@ fn check_linear<S: Simd>(simd: S) {
     }
 }
 
-/// A number that dwarfs its row costs the others no precision, wherever it stands.
+/// An outlier costs the other numbers of its row no precision, at any position.
 fn check_peak<S: Simd>(simd: S) {
     let (inputs, outputs) = (64, 96);
     let mut noise = SampleRng::new(11);
@@ -66,8 +66,8 @@ fn check_peak<S: Simd>(simd: S) {
         simd.launch(Linear { layer: &layer, input: &int8, activation, output: &mut output });
         for (weights, found) in weights.chunks(inputs).zip(output) {
             let expected: f32 = row.iter().zip(weights).map(|(a, b)| a * b).sum();
-            // Half a step of each number by the other, at most: 64 × (1 ÷ 254) for the row, and for
-            // the weights the row's whole size over 254.
+            // Half a step of each number times the other, at most: 64 × (1 ÷ 254) for the row, and
+            // for the weights the row's whole magnitude over 254.
             let size: f32 = row.iter().map(|it| it.abs()).sum();
             let close = (inputs as f32 + size) / 254.0;
             assert!((found - expected).abs() <= close, "peak {peak}: {found} {expected}");
@@ -176,7 +176,7 @@ fn output_matches_reference_at_every_length() {
     let mut reference = candle::open(&checkpoint).expect("candle");
     for set in instruction_sets() {
         let mut fused = (set.open)(&checkpoint).expect("fused");
-        // A long one first, so that the short ones work in used memory.
+        // A long one first, so that the short ones reuse dirty memory.
         for count in [TOKENS_MAX, 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65, 129] {
             let found = embed(&mut *fused, ids(count));
             let cosine = found.cosine(&embed(&mut *reference, ids(count)));
