@@ -340,7 +340,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_of_presets_has_a_line_for_each() {
+    fn preset_list_is_complete() {
         let table = presets_table(&Catalog::default());
         assert_eq!(table.lines().count(), PRESETS.len() + 1);
         let openai = table.lines().find(|line| line.starts_with("openai ")).expect("a row");
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_of_models_has_their_prices() {
+    fn model_list_includes_prices() {
         let catalog = Catalog::default();
         let row = preset("openai").expect("built in");
         let table = models_table(row, &catalog);

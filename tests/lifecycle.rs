@@ -47,7 +47,7 @@ fn check_command_lists_every_problem_with_path() {
 }
 
 #[test]
-fn an_address_in_use_is_refused() {
+fn address_in_use_is_rejected() {
     let gateway = Gateway::start("");
     let listen = gateway.address.to_string();
     let (code, text) = ringgate(&["--listen", &listen, "--admin", "127.0.0.1:0"], &[]);

@@ -248,7 +248,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn targets() {
+    fn targets_are_parsed() {
         let target = |name: &str, url: &str, pids: &[u32]| {
             Some(NamedTarget { name: name.into(), url: url.into(), pids: pids.to_vec() })
         };
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn spreads() {
+    fn spreads_are_computed() {
         let first = Spread::of([3.0, 1.0, 2.0].into_iter(), None).unwrap();
         assert_eq!(first, Spread { median: 2.0, min: 1.0, max: 3.0, ratio: Some(1.0) });
         let second = Spread::of([4.0, 6.0].into_iter(), Some(&first)).unwrap();

@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parsing() {
+    fn distributions_are_parsed() {
         let ms = Duration::from_millis;
         let cases = [
             ("0", Some(Distribution::ZERO)),

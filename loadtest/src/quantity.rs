@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes() {
+    fn sizes_are_parsed() {
         let cases = [
             ("600", Some(600)),
             ("1k", Some(1_000)),
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn durations() {
+    fn durations_are_parsed() {
         let cases = [
             ("0", Some(0)),
             ("20ms", Some(20_000_000)),
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn probabilities_and_rates() {
+    fn probabilities_and_rates_are_parsed() {
         assert_eq!(parse_probability("0.25"), Ok(0.25));
         assert!(parse_probability("1.1").is_err());
         assert!(parse_probability("NaN").is_err());
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn shown_durations() {
+    fn durations_are_formatted() {
         assert_eq!(show_count(1_234_567.0, 0), "1,234,567");
         assert_eq!(show_count(123.0, 0), "123");
         assert_eq!(show_count(-1234.5, 1), "-1,234.5");

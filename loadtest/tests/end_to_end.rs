@@ -212,7 +212,7 @@ fn other_paths_are_echoed_whatever_the_framing() {
 }
 
 #[test]
-fn pipelined_requests_and_surplus_bytes() {
+fn pipelined_requests_are_answered_before_surplus_is_rejected() {
     let mock = start(MockOptions::default()).unwrap();
     let one = "GET /v1/models/a HTTP/1.1\r\n\r\n";
     let last = "GET /v1/models/b HTTP/1.1\r\nconnection: close\r\n\r\n";

@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn own_hosts() {
+    fn only_own_host_names_are_accepted() {
         let hosts = ["gateway.internal".to_owned()];
         for (host, expected) in [
             ("127.0.0.1:8081", true),

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_without_a_writer_is_bounded() {
+    fn queue_without_writer_is_bounded() {
         let queue = MessageQueue::new();
         let message = "x".repeat(QUEUE_BYTES_MAX / 4);
         (0..7).for_each(|_| queue.push(message.clone()));

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn public_addresses() {
+    fn special_purpose_addresses_are_not_public() {
         for text in [
             "8.8.8.8",
             "1.1.1.1",
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn allowed_hosts() {
+    fn allowed_hosts_are_matched() {
         let egress = |entries: &[&str]| {
             let allow_hosts = entries.iter().map(|text| (*text).to_owned()).collect();
             let mut diagnostics = Diagnostics::default();

@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn references() {
+    fn references_are_replaced() {
         let environment = |name: &str| match name {
             "A" => Some("one".to_owned()),
             "NESTED" => Some("${A}".to_owned()),

@@ -304,7 +304,7 @@ mod tests {
     ];
 
     #[test]
-    fn every_problem_is_told_with_its_path_and_without_secrets() {
+    fn all_problems_are_reported_with_path_and_without_secrets() {
         for (text, expected) in BAD {
             let diagnostics = refused(text);
             let paths: Vec<&str> =
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_help() {
+    fn messages_contain_hints() {
         for (text, expected) in [
             ("[sever]", "sever: unknown section (did you mean `server`?)"),
             ("[server]\nlisen = ''", "server.lisen: unknown name (did you mean `listen`?)"),
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn syntax_errors_have_a_place_and_show_no_line() {
+    fn syntax_errors_have_position_but_quote_no_text() {
         let text = format!("[server]\nlisten = 'a'\nadmin_token = {CANARY}\n");
         let error =
             Settings::parse(&text, Path::new("r.toml"), &Overrides::default(), &environment)
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults() {
+    fn defaults_apply() {
         let settings = good("");
         let server = &settings.server;
         assert_eq!(server.listen.to_string(), "127.0.0.1:8080");
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn without_providers_the_environment_gives_them() {
+    fn environment_adds_providers_without_a_file() {
         let names = |environment: &dyn Fn(&str) -> Option<String>, text: &str| {
             let settings = Settings::parse(text, Path::new(""), &Overrides::default(), environment);
             let settings = settings.expect("no problem");
@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_file() {
+    fn complete_file_is_loaded() {
         let settings = good(
             r#"
             [server]
@@ -448,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn operator_cards_override_the_built_in() {
+    fn operator_model_cards_override_built_in() {
         let settings = good(
             r#"
             [providers.zebra]
@@ -473,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_wins_and_is_checked() {
+    fn command_line_overrides_the_file_and_is_checked() {
         let overrides = Overrides {
             listen: Some(([127, 0, 0, 1], 0).into()),
             admin_listen: Some(([127, 0, 0, 1], 0).into()),
@@ -487,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_read_beside_the_settings_file() {
+    fn relative_paths_start_at_the_settings_file() {
         let directory = std::env::temp_dir().join(format!("ringgate-load-{}", std::process::id()));
         std::fs::create_dir_all(&directory).expect("a directory for the test");
         let write = |name: &str, text: &str| {

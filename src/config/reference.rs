@@ -182,17 +182,17 @@ fn toml_text(value: &Value) -> String {
 }
 
 #[test]
-fn the_reference_page_is_current() {
+fn settings_reference_page_is_current() {
     assert_page_is_current("settings.md", &page(), "reference");
 }
 
 #[test]
-fn the_example_file_is_current() {
+fn example_reference_file_is_current() {
     assert_page_is_current("ringgate.example.toml", &example(), "reference");
 }
 
 #[test]
-fn every_setting_is_explained() {
+fn every_setting_has_a_description() {
     fn explained(path: &str, shape: &Schema) {
         for member in shape.members() {
             let path = format!("{path}.{}", member.name);
@@ -211,7 +211,7 @@ fn every_setting_is_explained() {
 }
 
 #[test]
-fn the_example_file_works() {
+fn example_file_is_valid() {
     let environment = |name: &str| match name {
         "OPENAI_API_KEY" | "TEAM_A_KEY" => Some("a-secret".to_owned()),
         _ => None,

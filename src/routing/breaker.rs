@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_threshold_of_failures() {
+    fn failure_threshold_opens_the_breaker() {
         use BreakerState::{Closed, HalfOpen, Open};
         let rule = portkey(Some(3), None);
         check(
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_percentage_of_failures() {
+    fn failure_percentage_opens_the_breaker() {
         use BreakerState::{Closed, Open};
         let rule = portkey(None, Some(60.0));
         check(
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_config() {
+    fn default_breaker_opens_and_closes() {
         let rule = BreakerRule::default();
         let breaker = Breaker::default();
         for at in 1..=4 {
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_that_tells_nothing_leaves_its_place() {
+    fn probe_without_outcome_allows_another() {
         let (rule, breaker) = (portkey(Some(1), None), Breaker::default());
         breaker.record(&rule, &outcome(500), 1);
         assert!(breaker.claim_probe(1_001));
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn outcomes_that_come_late_close_nothing() {
+    fn late_outcomes_do_not_close_the_breaker() {
         let (rule, breaker) = (portkey(Some(1), None), Breaker::default());
         breaker.record(&rule, &outcome(500), 1);
         breaker.record(&rule, &outcome(200), 2);

@@ -504,7 +504,7 @@ mod tests {
     }
 
     #[test]
-    fn one_operator_on_one_value() {
+    fn operators_compare_values() {
         for (value, test, expected) in [
             (json!("pro"), json!("pro"), true),
             (json!("pro"), json!("Pro"), false),
@@ -568,7 +568,7 @@ mod tests {
     }
 
     #[test]
-    fn members_and_lists_of_queries() {
+    fn queries_combine_members_and_lists() {
         let attributes = TestRequest::new(&json!({
             "metadata.plan": "pro", "params.n": 2, "params.response_format.type": "json_object",
             "url.pathname": "/v1/messages", "headers.x-team": "blue", "model": "gpt-4o",
@@ -597,7 +597,7 @@ mod tests {
     }
 
     #[test]
-    fn queries_that_are_refused() {
+    fn invalid_queries_are_rejected() {
         for (query, path, message) in [
             (json!({}), "", "expected a table of tests, got an empty table"),
             (json!([]), "", "expected a table of tests, got an empty list"),
@@ -666,7 +666,7 @@ mod tests {
     }
 
     #[test]
-    fn all_problems_are_told_at_once() {
+    fn all_problems_are_reported_at_once() {
         let query = json!({
             "$or": [{"x": 1}, {"model": {"$eq": [], "$lt": {}}}], "model": "good", "y.z": 1,
         });
@@ -684,7 +684,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_list_of_problems_lets_nothing_pass() {
+    fn full_diagnostic_list_rejects_the_query() {
         let mut diagnostics = Diagnostics::bounded(0);
         let (query, usage) = (json!({"model": {"$gtt": 1}}), LimitUsage::new(&limits::SETTINGS));
         assert!(Condition::read(&query, "", &usage, &mut diagnostics).is_none());
@@ -720,7 +720,7 @@ mod tests {
     }
 
     #[test]
-    fn conditions_of_a_header_share_their_bounds() {
+    fn inline_conditions_share_limits() {
         let read = |queries: &[Value]| {
             let (usage, mut diagnostics) =
                 (LimitUsage::new(&limits::INLINE), Diagnostics::bounded(8));
@@ -750,7 +750,7 @@ mod tests {
     }
 
     #[test]
-    fn floats_at_the_start_of_text() {
+    fn leading_floats_are_parsed() {
         for (text, expected) in [
             ("12", 12.0),
             ("12abc", 12.0),

@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths() {
+    fn paths_are_parsed() {
         let member = |name: &str| PathStep::Member(name.to_owned());
         for (text, expected) in [
             ("a", Some(("a", vec![]))),
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn members_and_ways_into_them() {
+    fn members_and_nested_values_are_removed() {
         let paths = ["a", "a.b", "c[0]", "c[0]"].map(|text| DropPath::parse(text).unwrap());
         let mut drops = drops(&paths);
         let members: Vec<_> = drops.members().map(|it| (it.name, it.is_whole())).collect();
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn several_paths_mean_the_body_as_it_came() {
+    fn all_paths_refer_to_original_body() {
         for (paths, json, expected) in [
             (&["x[0]", "x[1]"][..], "[1,2,3]", "[3]"),
             (&["x[0]", "x[0]"], "[1,2,3]", "[2,3]"),
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn commas() {
+    fn commas_are_removed_with_values() {
         for (json, first, second, third, all) in [
             ("[1]", "[]", "", "", "[]"),
             ("[ 1 ]", "[  ]", "", "", "[  ]"),
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_json_is_left_whole() {
+    fn invalid_json_is_not_changed() {
         for json in [
             "",
             " ",
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn depth_costs_no_stack() {
+    fn depth_uses_no_stack() {
         let deep = format!("[{}{},2]", "[".repeat(100_000), "]".repeat(100_000));
         check("x[0]", &deep, "[2]");
         check("x[1]", &"[".repeat(100_000), "");
@@ -379,7 +379,7 @@ mod tests {
         }
 
         #[test]
-        fn other_text_never_panics(text in r#"[\[{]([ab1,:\[\]{} ]|"a"|\\){0,12}"#, path in path()) {
+        fn arbitrary_text_never_panics(text in r#"[\[{]([ab1,:\[\]{} ]|"a"|\\){0,12}"#, path in path()) {
             if let Some(cut) = remove_from(&[path], text.as_bytes()) {
                 prop_assert!(serde_json::from_slice::<Value>(&cut).is_ok(), "{text}");
             }

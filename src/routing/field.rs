@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields() {
+    fn fields_are_parsed() {
         let params = |names: &[&str]| {
             Some(Field::Params(names.iter().map(|name| (*name).to_owned()).collect()))
         };
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rule_names_what_is_parsed() {
+    fn rule_text_matches_parser() {
         let forms: Vec<&str> = FIELD_RULE.split('`').skip(1).step_by(2).collect();
         assert_eq!(forms.len(), 8);
         for form in forms {

@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn latency_rises_at_once_and_sinks_slowly() {
+    fn latency_rises_at_once_and_decays_slowly() {
         let (health, epoch) = health();
         let ms = Duration::from_millis;
         let load = |at: u64, latency: u64| {
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_attempt_counts_for_nothing() {
+    fn dropped_attempt_records_no_outcome() {
         let (health, epoch) = health();
         let now = epoch.after(Duration::from_secs(1));
         drop(health.begin(true, now));
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn speed_is_forgotten() {
+    fn speed_sample_expires() {
         let (health, epoch) = health();
         let now = epoch.after(Duration::from_secs(1));
         health.record_speed(5, Duration::ZERO, now);

@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_has_a_line_for_each() {
+    fn documentation_lists_every_strategy() {
         let page = include_str!("../../docs/routing.md");
         for row in STRATEGIES {
             assert!(page.contains(&format!("\n| `{}` |", row.mode)), "{}", row.mode);

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn faults() {
+    fn fault_follows_status() {
         for (status, is_own_model, expected) in [
             (200, false, Fault::None),
             (400, true, Fault::Client),

@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn several_values_in_one_pass() {
+    fn several_values_are_found_in_one_pass() {
         let paths = ["a", "a.b", "a.b.c", "a.x", "b.b"].map(members);
         let set = PathSet::new(paths.iter().map(Vec::as_slice));
         for (json, expected) in [
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_paths_and_no_more() {
+    fn path_count_is_bounded() {
         let paths: Vec<Vec<PathStep>> =
             (0..=PATHS_MAX).map(|at| members(&format!("m{at}"))).collect();
         let set = PathSet::new(paths.iter().map(Vec::as_slice));

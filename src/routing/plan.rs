@@ -471,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_step_of_each_strategy() {
+    fn each_strategy_has_expected_steps() {
         let three = r#"{"provider":"a"},{"provider":"b"},{"provider":"c"}"#;
         let priced = r#"{"provider":"a","override_params":{"model":"price-9"}},
             {"provider":"b","override_params":{"model":"price-2"}},
@@ -528,7 +528,7 @@ mod tests {
     }
 
     #[test]
-    fn retries_and_groups() {
+    fn retries_and_groups_have_expected_steps() {
         let inner =
             r#"{"strategy":{"mode":"round_robin"},"targets":[{"provider":"b"},{"provider":"c"}]}"#;
         for (config, statuses, expected) in [

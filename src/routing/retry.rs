@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_fill_their_steps() {
+    fn backoff_uses_full_jitter() {
         let rule = RetryRule { attempts: 5, ..RetryRule::default() };
         let mut rng = IdSource::from_seed(2);
         for attempt in 1..=5 {
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn hints() {
+    fn retry_hints_are_parsed() {
         for (fields, expected_ms) in [
             (&[("retry-after", "2")][..], Some(2_000)),
             (&[("retry-after", "0.5")], Some(500)),

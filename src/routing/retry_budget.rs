@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_storm_gets_a_fifth() {
+    fn retries_are_limited_to_a_fifth() {
         let budget = RetryBudget::default();
         let mut retries = 0;
         for _ in 0..10_000 {
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quiet_target_is_retried() {
+    fn reserve_allows_retries_of_quiet_targets() {
         let budget = RetryBudget::default();
         let paid = (0..20).filter(|_| budget.withdraw(1)).count();
         assert_eq!(paid, 10);

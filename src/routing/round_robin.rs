@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rounds() {
+    fn rounds_follow_the_weights() {
         for (weights, expected) in [
             (&[1.0, 1.0][..], &[0, 1][..]),
             (&[1.0, 1.0, 1.0], &[0, 1, 2]),

@@ -181,7 +181,7 @@ fn targets(count: usize) -> String {
 }
 
 #[test]
-fn an_able_target_is_never_left_untried() {
+fn every_available_target_is_tried() {
     // The last one never fails; the others fail in all ways, together and in turn.
     fn script(place: usize, ms: u64, rng: &mut IdSource) -> (u16, Option<u64>, u64) {
         let is_down = !(ms / 700 + place as u64).is_multiple_of(3);
@@ -211,7 +211,7 @@ fn an_able_target_is_never_left_untried() {
 }
 
 #[test]
-fn a_nested_group_is_tried_to_its_end_too() {
+fn nested_group_tries_all_its_targets() {
     fn script(place: usize, _: u64, _: &mut IdSource) -> (u16, Option<u64>, u64) {
         if place == 4 { (200, None, 5) } else { (500, None, 5) }
     }
@@ -232,7 +232,7 @@ fn a_nested_group_is_tried_to_its_end_too() {
 }
 
 #[test]
-fn time_is_kept() {
+fn plan_respects_its_timeout() {
     fn script(_: usize, _: u64, _: &mut IdSource) -> (u16, Option<u64>, u64) {
         (500, None, 40)
     }
@@ -250,7 +250,7 @@ fn time_is_kept() {
 }
 
 #[test]
-fn shares_are_met_across_shards() {
+fn weights_are_met_across_shards() {
     let weighted = r#"{"provider":"a","weight":5},{"provider":"b","weight":3},
         {"provider":"c","weight":0},{"provider":"d","weight":2}"#;
     for (mode, tolerance) in [("loadbalance", 0.02), ("round_robin", 0.002)] {
@@ -272,7 +272,7 @@ fn shares_are_met_across_shards() {
 }
 
 #[test]
-fn breakers_open_and_close_as_stated() {
+fn breakers_open_and_close_as_documented() {
     /// The second of two is down from 2 s to 6 s.
     fn script(place: usize, ms: u64, rng: &mut IdSource) -> (u16, Option<u64>, u64) {
         let is_down = place == 1 && (2_000..6_000).contains(&ms);
@@ -311,7 +311,7 @@ fn breakers_open_and_close_as_stated() {
 }
 
 #[test]
-fn a_slow_target_is_left_out() {
+fn slow_target_is_ejected() {
     fn script(place: usize, ms: u64, rng: &mut IdSource) -> (u16, Option<u64>, u64) {
         if place == 2 { (200, None, 2_000) } else { well(place, ms, rng) }
     }
@@ -324,7 +324,7 @@ fn a_slow_target_is_left_out() {
 }
 
 #[test]
-fn a_session_does_not_move_without_cause() {
+fn sticky_session_moves_only_if_target_is_unavailable() {
     /// The first is down from 3 s to 5 s.
     fn script(place: usize, ms: u64, rng: &mut IdSource) -> (u16, Option<u64>, u64) {
         let is_down = place == 0 && (3_000..5_000).contains(&ms);
@@ -354,7 +354,7 @@ fn a_session_does_not_move_without_cause() {
 }
 
 #[test]
-fn raising_the_percentage_moves_sessions_one_way() {
+fn raising_canary_percentage_moves_sessions_one_way() {
     let mut sides: HashMap<String, usize> = HashMap::new();
     for percent in [10, 30, 31] {
         let config = format!(
@@ -373,7 +373,7 @@ fn raising_the_percentage_moves_sessions_one_way() {
 }
 
 #[test]
-fn the_measured_modes_prefer_what_they_measure() {
+fn measured_strategies_prefer_better_targets() {
     fn script(place: usize, _: u64, rng: &mut IdSource) -> (u16, Option<u64>, u64) {
         (200, None, if place == 1 { 5 } else { 60 } + rng.below(10) as u64)
     }

@@ -502,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn one_target() {
+    fn single_target_route_is_built() {
         for (text, provider, overrides) in [
             (r#"{"provider":"x","override_params":{"model":"m"}}"#, Some("x"), r#"model="m""#),
             (r#"{"provider":"@x"}"#, Some("x"), ""),
@@ -585,7 +585,7 @@ mod tests {
 
     /// Both configs of a pair have the same meaning.
     #[test]
-    fn names_in_camel_case_and_floats() {
+    fn camel_case_names_and_float_integers_are_accepted() {
         for (one, other) in [
             (
                 r#"{"strategy":{"mode":"fallback","onStatusCodes":[429.0,503]},"requestTimeout":3.0,
@@ -734,7 +734,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_mean_nothing_are_passed_over() {
+    fn unknown_names_are_ignored_with_warning() {
         let route = route(
             r#"{"id":"pc-1","strategy":{"mode":"fallback","x":1},"retry":{"y":1},
                 "targets":[{"provider":"p","metadata":{}},{"provider":"q"}]}"#,
@@ -829,7 +829,7 @@ mod tests {
     }
 
     #[test]
-    fn lanes_multiply() {
+    fn nested_race_lanes_multiply() {
         let race = |children: &[String]| {
             format!(r#"{{"strategy":{{"mode":"race"}},"targets":[{}]}}"#, children.join(","))
         };

@@ -240,7 +240,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn names_are_unique_and_follow_the_custom() {
+    fn metric_names_are_unique_and_conventional() {
         let names: HashSet<&str> = METRICS.iter().map(|metric| metric.name).collect();
         assert_eq!(names.len(), METRICS.len());
         for metric in METRICS {
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cell_is_shown_once() {
+    fn every_cell_belongs_to_one_metric() {
         for number in 0..Counter::COUNT {
             let shown = METRICS.iter().filter(
                 |it| matches!(it.source, MetricSource::Counter(counter) if counter as usize == number),

@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn every_row_is_rendered_once_and_well_formed() {
+    fn every_metric_is_rendered_once() {
         let metrics = registry(1);
         finish(&Recorder::new(&metrics, 0, None), event("m", 200));
         let text = metrics.render();
@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn costs_are_summed_exactly_and_the_unknown_are_counted() {
+    fn costs_are_exact_and_unknown_ones_counted() {
         let metrics = registry(2);
         let (first, second) = (Recorder::new(&metrics, 0, None), Recorder::new(&metrics, 1, None));
         finish(&first, event("m", 200));
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn unusual_tokens_are_shown_where_there_are_any() {
+    fn rare_token_kinds_are_shown_only_if_present() {
         let metrics = registry(1);
         let usage = Usage { input_tokens: 9, cache_write_1h_tokens: 4, ..Usage::default() };
         let event = RequestEvent { usage: Some(usage), ..event("m", 200) };
@@ -452,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_only_requests_know_leave_room_for_the_others() {
+    fn request_only_models_do_not_displace_others() {
         let metrics = registry(1);
         let recorder = Recorder::new(&metrics, 0, None);
         let origin = |_: Option<&str>, model: &str| match model {
@@ -496,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_folded_once() {
+    fn request_is_merged_into_other_once() {
         let metrics = registry(1);
         let recorder = Recorder::new(&metrics, 0, None);
         for number in 0..1_000 {
@@ -516,7 +516,7 @@ mod tests {
     }
 
     #[test]
-    fn statuses_beyond_the_bound_are_counted_as_other() {
+    fn statuses_over_limit_are_counted_as_other() {
         let metrics = registry(1);
         let recorder = Recorder::new(&metrics, 0, None);
         for status in 200..220 {
@@ -535,7 +535,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_does_not_wait_for_a_reader() {
+    fn scrape_does_not_block_shards() {
         let metrics = registry(1);
         let recorder = Recorder::new(&metrics, 0, None);
         let reading = metrics.all_series.lock().expect("no one has panicked");
@@ -551,7 +551,7 @@ mod tests {
     }
 
     #[test]
-    fn each_reload_is_a_generation() {
+    fn each_reload_increments_the_generation() {
         let metrics = registry(1);
         assert_eq!(value(&metrics.render(), "ringgate_settings_generation "), Some(1.0));
         metrics.count(Counter::SettingsReloads);
@@ -560,7 +560,7 @@ mod tests {
     }
 
     #[test]
-    fn events_beyond_the_queue_are_counted() {
+    fn dropped_events_are_counted() {
         let metrics = registry(1);
         // The queue of a dispatcher that does not read.
         let (sender, _receiver) = event_queue(2 * event("m", 200).size());
@@ -573,7 +573,7 @@ mod tests {
     }
 
     #[test]
-    fn client_text_is_cut_before_it_waits() {
+    fn queued_client_text_is_truncated() {
         let metrics = registry(1);
         let (sender, mut receiver) = event_queue(1_024);
         let recorder = Recorder::new(&metrics, 0, Some(sender));

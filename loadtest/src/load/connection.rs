@@ -345,7 +345,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn heads() {
+    fn heads_are_parsed() {
         let head = |status, framing, closes| Some((status, framing, closes));
         let cases = [
             ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", head(200, Framing::Length(5), false)),

@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn ticks() {
+    fn ticks_are_round_numbers() {
         for (value, above, below) in
             [(1.0, 1.0, 1.0), (3.0, 5.0, 2.0), (70.0, 100.0, 50.0), (100.0, 100.0, 100.0)]
         {

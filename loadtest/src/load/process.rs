@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines() {
+    fn proc_lines_are_parsed() {
         assert_eq!(run_ns("123456 789 3\n"), Some(123_456));
         assert_eq!(run_ns(""), None);
         let line = "7 (a) b) S 1 7 7 0 -1 4194560 1 2 3 4 150 25 0 0 20 0 1 0 9 1 2";

@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls() {
+    fn urls_are_parsed() {
         let cases = [
             ("http://127.0.0.1:8080/v1", Some((false, "127.0.0.1:8080", "127.0.0.1", 8080, "/v1"))),
             (

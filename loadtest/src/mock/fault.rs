@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn header_names() {
+    fn header_names_faults() {
         for (name, fault) in NAMES {
             assert_eq!(Fault::from_header(name.as_bytes()), Some(fault));
         }

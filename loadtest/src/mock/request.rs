@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn routes() {
+    fn routes_are_recognized() {
         let echo = |method: &str, path: &str| Route::Echo {
             method: method.into(),
             path: path.into(),
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn heads() {
+    fn heads_are_parsed() {
         let head = parse(
             "POST /v1/chat/completions HTTP/1.1\r\nContent-Length: 7\r\nX-Mock-Fault: hang\r\nx-mock-latency-ms: 5\r\n\
              x-mock-tokens: 3\r\nx-mock-answer-bytes: 900\r\nx-mock-tokens-per-second: 50.5\r\nExpect: 100-continue\r\n\
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn body_options() {
+    fn body_options_are_read() {
         let cases: [(&str, (bool, bool, &str)); 6] = [
             (r#"{"model":"gpt-4o","stream":true}"#, (true, false, "gpt-4o")),
             (

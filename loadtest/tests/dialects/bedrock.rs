@@ -186,7 +186,7 @@ fn invalid_bedrock_requests_are_rejected() {
 }
 
 #[test]
-fn invoked_models_embed() {
+fn invoke_returns_embeddings() {
     let mock = mock();
     let ask = |model: &str, body: Value| {
         send(&mock, &Asking { path: format!("/model/{model}/invoke"), headers: "", body })

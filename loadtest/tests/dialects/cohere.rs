@@ -145,7 +145,7 @@ fn invalid_cohere_requests_are_rejected() {
 }
 
 #[test]
-fn vectors_and_ranks() {
+fn embeddings_and_rerank_are_answered() {
     let mock = mock();
     let ask =
         |path: &str, body: Value| send(&mock, &Asking { path: path.to_owned(), headers: "", body });

@@ -252,7 +252,7 @@ fn gemini_3_requires_thought_signatures() {
 }
 
 #[test]
-fn vectors_and_counts() {
+fn embeddings_and_counts_are_answered() {
     let mock = mock();
     let ask =
         |path: &str, body: Value| send(&mock, &Asking { path: path.to_owned(), headers: "", body });

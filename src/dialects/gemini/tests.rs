@@ -1259,7 +1259,7 @@ fn read_back(parts: &[Value]) -> Vec<Part> {
 }
 
 #[test]
-fn thoughts_that_nobody_asked_for_come_back_from_signatures() {
+fn hidden_thoughts_are_restored_from_signatures() {
     let of = |dialect, text: &str| Some(Signature { dialect, text: text.to_owned() });
     let claude = of(Dialect::AnthropicMessages, "ErcB+/=");
     for (signature, sealed) in [(claude.clone(), None), (None, claude), (None, None)] {
@@ -1295,7 +1295,7 @@ fn thoughts_that_nobody_asked_for_come_back_from_signatures() {
 }
 
 #[test]
-fn hidden_thoughts_without_a_part_behind_them() {
+fn hidden_thoughts_without_following_part_are_kept() {
     let reasoning_part = |signature| {
         Part::new(Content::Reasoning(Reasoning {
             text: "hm".to_owned(),

@@ -286,7 +286,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cache_control() {
+    fn cache_control_directives_are_read() {
         let age = |seconds| Some(Duration::from_secs(seconds));
         for (header, off, refresh, age_max) in [
             ("", false, false, None),

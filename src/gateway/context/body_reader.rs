@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_extend_the_deadline_of_a_sender() {
+    fn received_bytes_extend_the_deadline() {
         let rate = MinimumRate::new(1_000);
         let left = |bytes| rate.deadline(bytes).since(rate.started);
         assert_eq!(left(0), Duration::from_secs(10));
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_after_the_body_stay() {
+    fn bytes_after_the_body_are_kept() {
         let mut reader = Reader::from_bytes(b"3\r\nabc\r\n0\r\n\r\nnext".to_vec());
         let mut body = Vec::new();
         let mut body_reader = BodyReader::new(Framing::Chunked);

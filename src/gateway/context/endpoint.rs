@@ -444,7 +444,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn table_is_in_the_order_of_the_variants() {
+    fn endpoint_table_matches_variant_order() {
         for (place, endpoint) in ENDPOINTS.iter().enumerate() {
             assert_eq!(*endpoint as usize, place);
             assert_eq!(ENDPOINT_NAMES[usize::from(endpoint.index())], endpoint.name());
@@ -452,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn paths() {
+    fn paths_name_endpoints() {
         use Endpoint::{
             ChatCompletions, CohereChat, Converse, CountContent, CountTokens, EmbedContent,
             Embeddings, GenerateContent, InputTokens, Messages, Models, PassThrough, Realtime,

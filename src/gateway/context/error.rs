@@ -289,7 +289,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_is_the_contract() {
+    fn error_table_matches_the_contract() {
         let provider = || "p".to_owned();
         for (failure, status, code) in [
             (GatewayError::Head(HeadError::Malformed("x")), 400, "invalid_request"),
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_a_provider_keeps_its_status_and_words() {
+    fn provider_error_keeps_status_and_message() {
         for (status, outcome) in [
             (429, RequestOutcome::UpstreamError),
             (502, RequestOutcome::UpstreamError),
@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn sides_of_provider_statuses() {
+    fn error_source_follows_provider_status() {
         for (status, expected) in [
             (200, RequestOutcome::Success),
             (304, RequestOutcome::Success),

@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn our_family_wins() {
+    fn gateway_header_family_takes_precedence() {
         let head = head("x-portkey-config: a\r\nx-ringgate-config: b\r\nX-Portkey-Trace-Id: t\r\n");
         assert_eq!(gateway_header(&head, "config"), Some("b"));
         assert_eq!(gateway_header(&head, "trace-id"), Some("t"));
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_never_travel() {
+    fn credentials_are_not_forwarded() {
         let head = head("connection: x-mine\r\nx-mine: 1\r\nx-free: 2\r\n");
         for name in [
             "authorization",
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subprotocol_may_be_a_key() {
+    fn subprotocol_may_contain_a_key() {
         let offered = head(
             "sec-websocket-protocol: realtime, openai-insecure-api-key.one\r\n\
              sec-websocket-protocol: OpenAI-Insecure-Api-Key.two,,openai-beta.realtime-v1\r\n",
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn queries_hold_no_credential() {
+    fn credentials_are_removed_from_queries() {
         for (query, expected) in [
             ("key=test-credential", None),
             ("alt=json&key=test-credential&pageSize=2", Some("alt=json&pageSize=2")),
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn accounts_are_the_owners_of_the_credential() {
+    fn account_headers_need_the_clients_credential() {
         for (name, expected) in [
             ("openai-organization", Passage::WithAccount),
             ("openai-project", Passage::WithAccount),
@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn schemes() {
+    fn authorization_schemes_are_parsed() {
         assert_eq!(without_scheme(b"Bearer abc"), b"abc");
         assert_eq!(without_scheme(b"bearer  abc"), b"abc");
         assert_eq!(without_scheme(b"abc"), b"abc");

@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_with_one_reading() {
+    fn ambiguous_paths_are_rejected() {
         for path in ["/v1/files/file-1/content", "/v1/models/ft:gpt-4o:org::1", "/v1/a%20b/%C3%A9"]
         {
             assert!(has_one_reading(path), "{path}");

@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mask_comes_off() {
+    fn masked_payload_is_unmasked() {
         let frame = [0x81, 0x85, 1, 2, 3, 4, b'H' ^ 1, b'e' ^ 2, b'l' ^ 3, b'l' ^ 4, b'o' ^ 1];
         let head = FrameHead::read(&frame).expect("whole");
         let mut payload = frame[head.bytes..].to_vec();

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn every_length_and_mask_at_every_cut() {
+    fn frames_of_any_length_and_mask_split_anywhere() {
         for is_masked in [false, true] {
             let mut bytes = Vec::new();
             let mut expected = Vec::new();
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn masks_are_told() {
+    fn masked_frames_are_detected() {
         for (is_masked, expected) in [(false, [0; 4]), (true, [1, 2, 3, 4])] {
             for length in [0, 5, 126, 70_000] {
                 let bytes = frame(0x81, &vec![0; length], is_masked);
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds() {
+    fn frame_kinds_are_recognized() {
         for (first, kind, is_final) in [
             (0x00, FrameKind::Continuation, false),
             (0x80, FrameKind::Continuation, true),
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_in_part_is_not_between_frames() {
+    fn partial_frame_is_not_a_boundary() {
         let whole = frame(0x88, b"\x03\xe8", true);
         for cut in 1..whole.len() {
             let (_, frames) = read_by(&whole[..cut], whole.len());
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn an_impossible_length_ends_the_search() {
+    fn invalid_length_ends_the_search() {
         let mut bytes = vec![0x82, 127];
         bytes.extend(u64::MAX.to_be_bytes());
         bytes.extend(frame(0x88, b"", false));
@@ -250,7 +250,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_by_any_cut(bytes in prop::collection::vec(any::<u8>(), 0..200), size in 1..20_usize) {
+        fn any_split_of_arbitrary_bytes_reads_the_same(bytes in prop::collection::vec(any::<u8>(), 0..200), size in 1..20_usize) {
             let (found, frames) = read_by(&bytes, size);
             let (whole, other) = read_by(&bytes, 200);
             prop_assert_eq!(found, whole);

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_added_up() {
+    fn response_usage_is_summed() {
         let [one, two] = [done(10, 6), done(20, 7)];
         let delta = br#"{"type":"response.output_audio.delta","delta":"AAAA"}"#;
         let bytes = [
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_may_come_in_frames_with_a_ping_between() {
+    fn fragmented_message_may_contain_a_ping() {
         let text = done(10, 6);
         let (first, rest) = text.as_bytes().split_at(30);
         let (second, third) = rest.split_at(40);
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_last_event_of_an_answer_counts() {
+    fn only_final_event_of_a_response_counts() {
         let usage = r#""response":{"usage":{"input_tokens":1,"output_tokens":1}}"#;
         for text in [
             format!(r#"{{"type":"response.created",{usage}}}"#),
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn event_that_is_too_long_is_skipped() {
+    fn oversized_event_is_skipped() {
         let long = format!("{}{}", done(10, 6), " ".repeat(MESSAGE_BYTES_MAX));
         let fits = done(10, 6);
         let fits = format!("{fits}{}", " ".repeat(MESSAGE_BYTES_MAX - fits.len()));

@@ -435,7 +435,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finish_reasons() {
+    fn finish_reasons_are_detected() {
         for (data, expected) in [
             (r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#, Finish::Complete),
             (r#"{"choices":[{"delta":{},"finish_reason" : "length"}]}"#, Finish::Complete),

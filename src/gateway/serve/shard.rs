@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn newest_settings_are_taken_behind_a_full_mailbox() {
+    fn newest_settings_apply_with_a_full_mailbox() {
         let first = prepared("a");
         let simulation =
             Simulation::new(&first, &MetricsRegistry::new(1, ENDPOINT_NAMES)).expect("a worker");

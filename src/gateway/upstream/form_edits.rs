@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn edits_of_parts() {
+    fn form_parts_are_edited() {
         let default = |key: &str, json: &str| {
             BodyEdit::Defaults(Arc::new(Params::from_pairs(&[(key, json)])))
         };
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_are_told_where_they_are_known() {
+    fn edited_length_is_known_if_form_is_buffered() {
         let rename = [set("model", "\"whisper\"")];
         let (seen, unseen) = (form(Some("a/b")), form(None));
         for (framing, form, edits, expected) in [

@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_has_to_be_one_to_this() {
+    fn only_matching_handshake_response_is_accepted() {
         let head = good(
             "sec-websocket-protocol: realtime, openai-insecure-api-key.k, openai-beta.realtime-v1\r\n",
         );
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn models_of_queries() {
+    fn model_is_read_and_replaced_in_query() {
         for (query, expected) in [
             ("?model=gpt-realtime", Ok(Some("gpt-realtime"))),
             ("?x=1&model=openai%2Fgpt-realtime&y", Ok(Some("openai/gpt-realtime"))),
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn targets() {
+    fn handshake_target_is_rewritten() {
         let azure = "/realtime?api-version=1&deployment=d";
         for (path, query, model, expected) in [
             ("/realtime", "model=p/m", Some("m"), "/realtime?model=m"),

@@ -309,7 +309,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_of_pictures() {
+    fn image_urls_are_parsed() {
         for (url, expected) in [
             ("https://a.example/x.png", Some(("a.example", 443, "/x.png"))),
             ("https://a.example", Some(("a.example", 443, "/"))),

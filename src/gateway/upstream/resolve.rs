@@ -222,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn provider_prefixes_come_off() {
+    fn provider_prefix_is_stripped_from_model() {
         for (model, provider, expected) in [
             ("openai/gpt-4o", "openai", "gpt-4o"),
             ("@openai/gpt-4o", "openai", "gpt-4o"),

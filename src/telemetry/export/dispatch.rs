@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn blocked_exporter_costs_its_own_events_only() {
+    fn blocked_exporter_loses_only_its_own_events() {
         let TestBench { metrics, dispatcher, mut sender, free, blocked, gate } = start();
         let warnings: Arc<str> = Arc::from("w".repeat(1024 * 1024));
         for calls in 0..40 {
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn exporter_that_never_returns_is_reported_at_the_end() {
+    fn hanging_exporter_is_reported_on_stop() {
         let TestBench { dispatcher, mut sender, free, blocked: _blocked, gate, .. } = start();
         assert!(sender.send(Arc::default()));
         assert_eq!(dispatcher.stop(), ["blocked"]);

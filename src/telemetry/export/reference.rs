@@ -161,7 +161,7 @@ fn log_reference_page_is_current() {
 }
 
 #[test]
-fn every_member_of_a_line_is_in_the_table() {
+fn table_lists_every_line_member() {
     let event = full_event();
     let mut line = Vec::new();
     write_line(&event, "chat_completions", &mut line).expect("JSON");
@@ -174,7 +174,7 @@ fn every_member_of_a_line_is_in_the_table() {
 }
 
 #[test]
-fn every_field_of_an_event_is_in_the_table() {
+fn table_lists_every_event_field() {
     let attempt = AttemptRecord::default();
     for (printed, fields, internal) in [
         (format!("{:#?}", RequestEvent::default()), LINE_FIELDS, None),
@@ -192,7 +192,7 @@ fn every_field_of_an_event_is_in_the_table() {
 }
 
 #[test]
-fn fields_bear_the_names_of_their_attributes() {
+fn field_names_match_otel_attributes() {
     for LogField { source, attribute, .. } in LINE_FIELDS.iter().chain(ATTEMPT_FIELDS) {
         let Some(attribute) = attribute else { continue };
         // Token counts are fields of the usage, which other parts share.

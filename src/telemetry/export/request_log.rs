@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn stop_writes_everything() {
+    fn stop_writes_all_lines() {
         let name = format!("ringgate-log-{}.jsonl", std::process::id());
         let path = std::env::temp_dir().join(name);
         let metrics = MetricsRegistry::new(2, &["none"]);
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_line_spoils_no_other() {
+    fn partly_written_line_is_terminated() {
         for (room, lost, expected) in [
             (0, 3, "dd\n"),
             (1, 3, "a\ndd\n"),
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_counted_and_survived() {
+    fn lines_lost_on_full_disk_are_counted() {
         let metrics = MetricsRegistry::new(1, &["none"]);
         let (dispatcher, mut senders) = start(Path::new("/dev/full"), 1, &metrics);
         for number in 0..3 {

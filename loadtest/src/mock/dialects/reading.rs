@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn names() {
+    fn names_are_validated() {
         assert!(is_name("get_weather-2", 64, "_-"));
         for bad in ["", "a b", "é", &"a".repeat(65)] {
             assert!(!is_name(bad, 64, "_-"), "{bad}");
