@@ -18,7 +18,7 @@ pub(super) fn agree(one: &str, other: &str, cosine: Option<f32>) -> Option<bool>
     if normalize(one) == normalize(other) {
         return Some(true);
     }
-    if says_yes(one).zip(says_yes(other)).is_some_and(|(one, other)| one != other) {
+    if yes_or_no(one).zip(yes_or_no(other)).is_some_and(|(one, other)| one != other) {
         return Some(false);
     }
     if differ_in_a_name(one, other) {
@@ -45,7 +45,7 @@ pub(super) fn agree(one: &str, other: &str, cosine: Option<f32>) -> Option<bool>
 }
 
 /// The answer of the first word, if it is `yes` or `no`.
-fn says_yes(text: &str) -> Option<bool> {
+fn yes_or_no(text: &str) -> Option<bool> {
     let first = text.split(|it: char| !it.is_alphabetic()).find(|word| !word.is_empty())?;
     let yes = first.eq_ignore_ascii_case("yes");
     (yes || first.eq_ignore_ascii_case("no")).then_some(yes)

@@ -61,7 +61,7 @@ pub struct SampledCheck {
     /// The route.
     pub route: String,
     /// The key of the question.
-    pub asked: Key,
+    pub question: Key,
     /// The name of the stored one.
     pub stored: Key,
     /// How alike they are.

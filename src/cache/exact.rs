@@ -276,7 +276,7 @@ impl Cache {
     pub(super) fn record_comparison(&self, check: &SampledCheck, agreed: bool) {
         self.0.error_controller.record(&check.route, check.cosine, check.weight, !agreed);
         if !agreed {
-            self.block_pair(check.asked, check.stored);
+            self.block_pair(check.question, check.stored);
         }
     }
 

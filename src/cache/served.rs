@@ -16,7 +16,7 @@ const ANSWERS_MAX: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Served {
     /// The key that the question would have had.
-    pub asked: Key,
+    pub question: Key,
     /// The name of the entry that answered it.
     pub entry: Key,
 }
@@ -87,7 +87,7 @@ mod tests {
     fn traces_are_bounded_and_taken_once() {
         let cache = Cache::in_memory(&CacheLimits::default(), [0; 32]);
         let key = |number: usize| cache.key().part(&number.to_le_bytes()).finish();
-        let served = Served { asked: key(1), entry: key(2) };
+        let served = Served { question: key(1), entry: key(2) };
         let mut answers = ServedAnswers::default();
         for number in 0..TRACES_MAX + 10 {
             answers.note(key(number), served);

@@ -142,9 +142,10 @@ impl RefreshLoop {
     }
 
     fn apply_fetch(&mut self, name: &str, number: u64, outcome: Result<Token, CredentialError>) {
-        let is_meant = |it: &&mut RefreshState| it.fetch.is_some_and(|(fetch, _)| fetch == number);
+        let is_current =
+            |it: &&mut RefreshState| it.fetch.is_some_and(|(fetch, _)| fetch == number);
         // The result of a fetch for removed settings, or of one that counted as lost, is ignored.
-        let Some(account) = self.accounts.iter_mut().find(is_meant) else { return };
+        let Some(account) = self.accounts.iter_mut().find(is_current) else { return };
         account.fetch = None;
         let now = Instant::now();
         match outcome {
@@ -315,7 +316,7 @@ mod tests {
 
     #[test]
     fn expired_token_is_due() {
-        let (mut refresh_loop, _told, _queue) = refresh_loop(true);
+        let (mut refresh_loop, _updates, _queue) = refresh_loop(true);
         refresh_loop.replace_providers(&[provider("a", "one")]);
         fetched(&mut refresh_loop, Ok(token(600)));
         assert!(!refresh_loop.accounts[0].is_due(Instant::now()));
@@ -325,7 +326,7 @@ mod tests {
 
     #[test]
     fn one_fetch_at_a_time_and_lost_ones_restart() {
-        let (mut refresh_loop, _told, queue) = refresh_loop(true);
+        let (mut refresh_loop, _updates, queue) = refresh_loop(true);
         refresh_loop.replace_providers(&[provider("a", "one")]);
         let now = Instant::now();
         refresh_loop.begin_fetches(now);

@@ -156,7 +156,7 @@ pub(super) fn is_overflow(error: &ApiError) -> bool {
 
 /// The message of `error` in the words of `dialect`'s vendor, if it is a context overflow.
 pub(super) fn message(error: &ApiError, dialect: Dialect) -> Cow<'_, str> {
-    if !is_overflow(error) || is_said_as(&error.message, dialect) {
+    if !is_overflow(error) || has_wording_of(&error.message, dialect) {
         return Cow::Borrowed(&error.message);
     }
     let message = &error.message;
@@ -185,7 +185,7 @@ pub(super) fn message(error: &ApiError, dialect: Dialect) -> Cow<'_, str> {
 }
 
 /// True if clients of `dialect` recognize the message.
-pub(super) fn is_said_as(message: &str, dialect: Dialect) -> bool {
+pub(super) fn has_wording_of(message: &str, dialect: Dialect) -> bool {
     let message = message.to_ascii_lowercase();
     match dialect {
         Dialect::AnthropicMessages => message.starts_with("prompt is too long"),

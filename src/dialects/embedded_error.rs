@@ -113,9 +113,10 @@ pub(super) fn read_embedded(
 /// The status of the error that `root` contains in `error`, or is.
 pub(super) fn error_status(root: Node<'_>) -> u16 {
     let places = [root.get("error"), Some(root)];
-    let told = |key: &'static str| places.into_iter().flatten().filter_map(move |it| it.get(key));
-    let number = NUMBERS.into_iter().flat_map(told).find_map(number);
-    let names = NAMES.into_iter().flat_map(told).filter_map(Node::text);
+    let values_of =
+        |key: &'static str| places.into_iter().flatten().filter_map(move |it| it.get(key));
+    let number = NUMBERS.into_iter().flat_map(values_of).find_map(number);
+    let names = NAMES.into_iter().flat_map(values_of).filter_map(Node::text);
     let name = || names.map(plain).find_map(|name| status_of(&name));
     number.or_else(name).unwrap_or(UNKNOWN_STATUS)
 }

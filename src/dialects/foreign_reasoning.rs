@@ -17,23 +17,23 @@ use super::{anthropic_messages, gemini, openai_responses};
 use crate::llm::{Dialect, remove_members};
 
 /// Maximum length of a vendor's prefix.
-const MARK_BYTES: usize = 96;
+const PREFIX_BYTES_MAX: usize = 96;
 
 /// A conversation without this text has no reasoning. Quotes are included for complete member names.
-static ASSISTANT: Word = LazyLock::new(|| Finder::new("\"assistant\""));
-static REASONING: Word = LazyLock::new(|| Finder::new("\"reasoning"));
-static THINKING: Word = LazyLock::new(|| Finder::new("\"thinking_blocks\""));
-static EXTRA: Word = LazyLock::new(|| Finder::new("\"extra_content\""));
-static REDACTED: Word = LazyLock::new(|| Finder::new("\"redacted_thinking\""));
-static SIGNATURE: Word = LazyLock::new(|| Finder::new("\"signature\""));
-static DATA: Word = LazyLock::new(|| Finder::new("\"data\""));
-static OF_CALL: Word = LazyLock::new(|| Finder::new("\"thought_signature\""));
-static OF_PART: Word = LazyLock::new(|| Finder::new("\"thoughtSignature\""));
+static ASSISTANT: Needle = LazyLock::new(|| Finder::new("\"assistant\""));
+static REASONING: Needle = LazyLock::new(|| Finder::new("\"reasoning"));
+static THINKING: Needle = LazyLock::new(|| Finder::new("\"thinking_blocks\""));
+static EXTRA: Needle = LazyLock::new(|| Finder::new("\"extra_content\""));
+static REDACTED: Needle = LazyLock::new(|| Finder::new("\"redacted_thinking\""));
+static SIGNATURE: Needle = LazyLock::new(|| Finder::new("\"signature\""));
+static DATA: Needle = LazyLock::new(|| Finder::new("\"data\""));
+static CALL_SIGNATURE: Needle = LazyLock::new(|| Finder::new("\"thought_signature\""));
+static PART_SIGNATURE: Needle = LazyLock::new(|| Finder::new("\"thoughtSignature\""));
 
-type Word = LazyLock<Finder<'static>>;
+type Needle = LazyLock<Finder<'static>>;
 
 /// Members with reasoning at imitators of OpenAI's chat.
-const CHAT_THOUGHTS: [&str; 4] =
+const CHAT_REASONING_MEMBERS: [&str; 4] =
     ["reasoning_content", "reasoning", "reasoning_details", "thinking_blocks"];
 
 /// How a provider treats reasoning of earlier turns.
@@ -81,12 +81,12 @@ type Editor = fn(&str, ReasoningRules) -> ElementEdit<'_>;
 
 /// The editor for conversations of `dialect`; none if there is nothing to edit.
 fn editor(dialect: Dialect, rules: ReasoningRules, conversation: &[u8]) -> Option<Editor> {
-    let has = |word: &Finder<'_>| word.find(conversation).is_some();
-    let has_marked = |member| has_foreign(conversation, member, false);
+    let has = |needle: &Finder<'_>| needle.find(conversation).is_some();
+    let has_prefixed = |member| has_foreign(conversation, member, false);
     match dialect {
         Dialect::AnthropicMessages
             if has_foreign(conversation, &SIGNATURE, rules.signs)
-                || has(&REDACTED) && has_marked(&DATA) =>
+                || has(&REDACTED) && has_prefixed(&DATA) =>
         {
             Some(message)
         }
@@ -96,12 +96,14 @@ fn editor(dialect: Dialect, rules: ReasoningRules, conversation: &[u8]) -> Optio
         }
         Dialect::OpenaiChat
             if memchr(b'#', conversation).is_some()
-                && (has_marked(&SIGNATURE) || has_marked(&DATA) || has_marked(&OF_CALL)) =>
+                && (has_prefixed(&SIGNATURE)
+                    || has_prefixed(&DATA)
+                    || has_prefixed(&CALL_SIGNATURE)) =>
         {
             Some(chat_message)
         }
         Dialect::OpenaiResponses if has(&REASONING) => Some(item),
-        Dialect::Gemini if has(&OF_PART) || has(&OF_CALL) => Some(content),
+        Dialect::Gemini if has(&PART_SIGNATURE) || has(&CALL_SIGNATURE) => Some(content),
         _ => None,
     }
 }
@@ -112,9 +114,9 @@ fn editor(dialect: Dialect, rules: ReasoningRules, conversation: &[u8]) -> Optio
 pub fn without_billing_header(system: &[u8]) -> Option<Vec<u8>> {
     memmem::find(system, anthropic_messages::BILLING_HEADER.as_bytes())?;
     edit_array(std::str::from_utf8(system).ok()?, |text| {
-        let is_it = read::<Block<'_>>(text)
+        let is_header = read::<Block<'_>>(text)
             .is_some_and(|block| block.text.starts_with(anthropic_messages::BILLING_HEADER));
-        if is_it { ElementEdit::Removed } else { ElementEdit::Same }
+        if is_header { ElementEdit::Removed } else { ElementEdit::Same }
     })
     .map(String::into_bytes)
 }
@@ -141,7 +143,7 @@ struct Block<'a> {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Holder<'a> {
+struct Message<'a> {
     #[serde(borrow)]
     content: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -187,7 +189,7 @@ fn has_foreign(bytes: &[u8], name: &Finder<'_>, empty_counts: bool) -> bool {
         let rest = bytes.get(at + name.needle().len()..).unwrap_or_default().trim_ascii_start();
         let rest = rest.strip_prefix(b":").unwrap_or_default().trim_ascii_start();
         let Some(value) = rest.strip_prefix(b"\"") else { return false };
-        let value = value.get(..MARK_BYTES).unwrap_or(value);
+        let value = value.get(..PREFIX_BYTES_MAX).unwrap_or(value);
         let value = value.split(|byte| *byte == b'"').next().unwrap_or_default();
         value.contains(&b'#') || empty_counts && value.is_empty()
     })
@@ -243,8 +245,8 @@ fn edit_inside<'t>(
 
 /// Edits a message of Anthropic's dialect.
 fn message(text: &str, rules: ReasoningRules) -> ElementEdit<'_> {
-    let Some(holder) = read::<Holder<'_>>(text) else { return ElementEdit::Same };
-    edit_inside(text, holder.content, |block| {
+    let Some(message) = read::<Message<'_>>(text) else { return ElementEdit::Same };
+    edit_inside(text, message.content, |block| {
         let Some(block) = read::<Block<'_>>(block) else { return ElementEdit::Same };
         let is_foreign = match &*block.kind {
             "thinking" => {
@@ -260,16 +262,20 @@ fn message(text: &str, rules: ReasoningRules) -> ElementEdit<'_> {
 
 /// Edits a message of OpenAI's chat: members are removed, the message stays.
 fn chat_message(text: &str, rules: ReasoningRules) -> ElementEdit<'_> {
-    let Some(holder) = read::<Holder<'_>>(text) else { return ElementEdit::Same };
-    if holder.role != "assistant" {
+    let Some(message) = read::<Message<'_>>(text) else { return ElementEdit::Same };
+    if message.role != "assistant" {
         return ElementEdit::Same;
     }
-    let has_marks = |raw: &RawValue| {
+    let has_foreign_signature = |raw: &RawValue| {
         let bytes = raw.get().as_bytes();
-        [&*SIGNATURE, &*DATA, &*OF_CALL].into_iter().any(|name| has_foreign(bytes, name, false))
+        [&*SIGNATURE, &*DATA, &*CALL_SIGNATURE]
+            .into_iter()
+            .any(|name| has_foreign(bytes, name, false))
     };
     let mut edited = Cow::Borrowed(text);
-    if let Some(calls) = holder.tool_calls.filter(|it| rules.refuses_all || has_marks(it)) {
+    if let Some(calls) =
+        message.tool_calls.filter(|it| rules.refuses_all || has_foreign_signature(it))
+    {
         let without = edit_inside(text, Some(calls), |call| {
             if memmem::find(call.as_bytes(), b"\"extra_content\"").is_none() {
                 return ElementEdit::Same;
@@ -280,12 +286,13 @@ fn chat_message(text: &str, rules: ReasoningRules) -> ElementEdit<'_> {
             edited = other;
         }
     }
-    let marked = |name, raw: Option<&RawValue>| raw.is_some_and(has_marks).then_some(name);
+    let if_foreign =
+        |name, raw: Option<&RawValue>| raw.is_some_and(has_foreign_signature).then_some(name);
     let removed = match rules.refuses_all {
-        true => CHAT_THOUGHTS.to_vec(),
+        true => CHAT_REASONING_MEMBERS.to_vec(),
         false => [
-            marked("thinking_blocks", holder.thinking_blocks),
-            marked("reasoning_details", holder.reasoning_details),
+            if_foreign("thinking_blocks", message.thinking_blocks),
+            if_foreign("reasoning_details", message.reasoning_details),
         ]
         .into_iter()
         .flatten()
@@ -308,7 +315,7 @@ fn item(text: &str, _: ReasoningRules) -> ElementEdit<'_> {
     };
     let id = item.id.as_deref();
     let is_foreign = match item.encrypted_content.as_deref() {
-        Some(sealed) => openai_responses::is_foreign_encrypted_content(sealed),
+        Some(encrypted) => openai_responses::is_foreign_encrypted_content(encrypted),
         None => id.is_some_and(openai_responses::is_own_item_id),
     };
     if is_foreign { ElementEdit::Removed } else { ElementEdit::Same }
@@ -316,8 +323,8 @@ fn item(text: &str, _: ReasoningRules) -> ElementEdit<'_> {
 
 /// Edits a content of Google's dialect. A call that loses its signature gets Google's placeholder.
 fn content(text: &str, _: ReasoningRules) -> ElementEdit<'_> {
-    let Some(holder) = read::<Holder<'_>>(text) else { return ElementEdit::Same };
-    edit_inside(text, holder.parts, |text| {
+    let Some(message) = read::<Message<'_>>(text) else { return ElementEdit::Same };
+    edit_inside(text, message.parts, |text| {
         let part = read::<GeminiPart<'_>>(text).unwrap_or_default();
         let Some(signature) = part.signature.filter(|it| gemini::is_foreign_signature(it)) else {
             return ElementEdit::Same;
@@ -329,9 +336,9 @@ fn content(text: &str, _: ReasoningRules) -> ElementEdit<'_> {
             return ElementEdit::Changed(text.replacen(quoted, &unchecked, 1).into());
         }
         let edited = remove_members(text, &["thoughtSignature", "thought_signature"]);
-        let said = edited.trim_start_matches('{').trim_end_matches('}').trim();
-        let says_nothing = said.is_empty() || said.replace(' ', "") == "\"text\":\"\"";
-        if says_nothing { ElementEdit::Removed } else { ElementEdit::Changed(edited.into()) }
+        let members = edited.trim_start_matches('{').trim_end_matches('}').trim();
+        let is_empty = members.is_empty() || members.replace(' ', "") == "\"text\":\"\"";
+        if is_empty { ElementEdit::Removed } else { ElementEdit::Changed(edited.into()) }
     })
 }
 
@@ -341,9 +348,9 @@ mod tests {
 
     use super::*;
 
-    const SIGNS: ReasoningRules = ReasoningRules { refuses_all: false, signs: true };
-    const REFUSES: ReasoningRules = ReasoningRules { refuses_all: true, signs: false };
-    const IMITATES: ReasoningRules = ReasoningRules { refuses_all: false, signs: false };
+    const SIGNING: ReasoningRules = ReasoningRules { refuses_all: false, signs: true };
+    const REJECTING: ReasoningRules = ReasoningRules { refuses_all: true, signs: false };
+    const COMPATIBLE: ReasoningRules = ReasoningRules { refuses_all: false, signs: false };
 
     fn check(dialect: Dialect, rules: ReasoningRules, before: Value, expected: Option<Value>) {
         let edited = without_foreign_reasoning(dialect, rules, before.to_string().as_bytes());
@@ -354,37 +361,38 @@ mod tests {
     #[test]
     fn foreign_thinking_is_removed_for_anthropic() {
         let user = json!({"role": "user", "content": "x # y"});
-        let said = |blocks: Value| json!([user, {"role": "assistant", "content": blocks}, user]);
+        let history = |blocks: Value| json!([user, {"role": "assistant", "content": blocks}, user]);
         let call = json!({"type": "tool_use", "id": "t", "name": "f", "input": {"data": "a#b"}});
         let own = json!({"type": "thinking", "thinking": "hm", "signature": "EqoBCk+/="});
         let empty = json!({"type": "thinking", "thinking": "hm", "signature": ""});
-        let marked = json!({"type": "thinking", "thinking": "hm", "signature": "openai-chat#S"});
-        let sealed = json!({"type": "redacted_thinking", "data": "call#t#gemini#S2=="});
-        let whole = json!({"type": "redacted_thinking", "data": "EmwK"});
+        let prefixed = json!({"type": "thinking", "thinking": "hm", "signature": "openai-chat#S"});
+        let encrypted = json!({"type": "redacted_thinking", "data": "call#t#gemini#S2=="});
+        let redacted = json!({"type": "redacted_thinking", "data": "EmwK"});
         for (rules, blocks, expected) in [
-            (SIGNS, json!([own, whole, call]), None),
-            (SIGNS, json!([marked, sealed, call]), Some(said(json!([call])))),
-            (SIGNS, json!([empty, call]), Some(said(json!([call])))),
-            (IMITATES, json!([empty, call]), None),
-            (IMITATES, json!([marked, call]), Some(said(json!([call])))),
-            (SIGNS, json!([marked]), Some(json!([user, user]))),
+            (SIGNING, json!([own, redacted, call]), None),
+            (SIGNING, json!([prefixed, encrypted, call]), Some(history(json!([call])))),
+            (SIGNING, json!([empty, call]), Some(history(json!([call])))),
+            (COMPATIBLE, json!([empty, call]), None),
+            (COMPATIBLE, json!([prefixed, call]), Some(history(json!([call])))),
+            (SIGNING, json!([prefixed]), Some(json!([user, user]))),
         ] {
-            check(Dialect::AnthropicMessages, rules, said(blocks), expected);
+            check(Dialect::AnthropicMessages, rules, history(blocks), expected);
         }
     }
 
     #[test]
     fn foreign_reasoning_is_removed_for_chat() {
-        let said = |members: Value| json!([{"role": "user", "content": "x"}, members]);
-        let thinks = json!({"role": "assistant", "content": "y", "reasoning_content": "hm",
+        let history = |members: Value| json!([{"role": "user", "content": "x"}, members]);
+        let with_thinking = json!({"role": "assistant", "content": "y", "reasoning_content": "hm",
             "thinking_blocks": [{"type": "thinking", "thinking": "hm", "signature": "gemini#S"}]});
-        let mut detailed = thinks.clone();
+        let mut detailed = with_thinking.clone();
         detailed["reasoning_details"] = json!([{"type": "reasoning.text", "text": "hm",
             "signature": "gemini#S", "format": "google-gemini-v1"}]);
-        let openrouters = json!({"role": "assistant", "content": "y", "reasoning_details": [
+        let openrouter = json!({"role": "assistant", "content": "y", "reasoning_details": [
             {"type": "reasoning.text", "text": "hm", "signature": "S", "format": "anthropic-claude-v1"}]});
         let plain = json!({"role": "assistant", "content": "y"});
-        let half = json!({"role": "assistant", "content": "y", "reasoning_content": "hm"});
+        let reasoning_only =
+            json!({"role": "assistant", "content": "y", "reasoning_content": "hm"});
         let call =
             json!({"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}});
         let mut signed = call.clone();
@@ -392,15 +400,15 @@ mod tests {
         let calls =
             |call: &Value| json!({"role": "assistant", "content": null, "tool_calls": [call]});
         for (rules, before, expected) in [
-            (REFUSES, said(thinks.clone()), Some(said(plain.clone()))),
-            (IMITATES, said(thinks), Some(said(half.clone()))),
-            (IMITATES, said(detailed), Some(said(half.clone()))),
-            (IMITATES, said(openrouters.clone()), None),
-            (REFUSES, said(openrouters), Some(said(plain.clone()))),
-            (IMITATES, said(half), None),
-            (REFUSES, said(plain), None),
-            (IMITATES, said(calls(&signed)), Some(said(calls(&call)))),
-            (REFUSES, said(calls(&signed)), Some(said(calls(&call)))),
+            (REJECTING, history(with_thinking.clone()), Some(history(plain.clone()))),
+            (COMPATIBLE, history(with_thinking), Some(history(reasoning_only.clone()))),
+            (COMPATIBLE, history(detailed), Some(history(reasoning_only.clone()))),
+            (COMPATIBLE, history(openrouter.clone()), None),
+            (REJECTING, history(openrouter), Some(history(plain.clone()))),
+            (COMPATIBLE, history(reasoning_only), None),
+            (REJECTING, history(plain), None),
+            (COMPATIBLE, history(calls(&signed)), Some(history(calls(&call)))),
+            (REJECTING, history(calls(&signed)), Some(history(calls(&call)))),
         ] {
             check(Dialect::OpenaiChat, rules, before, expected);
         }
@@ -409,18 +417,18 @@ mod tests {
     #[test]
     fn foreign_reasoning_is_removed_for_responses() {
         let user = json!({"role": "user", "content": "x"});
-        let thought = |id: &str, sealed: Option<&str>| json!({"type": "reasoning", "id": id, "summary": [], "encrypted_content": sealed});
-        let own = thought("rs_1", Some("gAAAAB"));
-        let kept = thought("rs_1", None);
+        let reasoning_item = |id: &str, encrypted: Option<&str>| json!({"type": "reasoning", "id": id, "summary": [], "encrypted_content": encrypted});
+        let own = reasoning_item("rs_1", Some("gAAAAB"));
+        let kept = reasoning_item("rs_1", None);
         for foreign in [
-            thought("rs_2", Some("sealed#anthropic-messages#S")),
-            thought("rs_2", Some("call#2#c1#gemini#S")),
-            thought("rs_rg0_msg_1", None),
+            reasoning_item("rs_2", Some("sealed#anthropic-messages#S")),
+            reasoning_item("rs_2", Some("call#2#c1#gemini#S")),
+            reasoning_item("rs_rg0_msg_1", None),
         ] {
             let before = json!([user, own, kept, foreign]);
-            check(Dialect::OpenaiResponses, IMITATES, before, Some(json!([user, own, kept])));
+            check(Dialect::OpenaiResponses, COMPATIBLE, before, Some(json!([user, own, kept])));
         }
-        check(Dialect::OpenaiResponses, IMITATES, json!([user, own, kept]), None);
+        check(Dialect::OpenaiResponses, COMPATIBLE, json!([user, own, kept]), None);
     }
 
     #[test]
@@ -431,19 +439,19 @@ mod tests {
         })
         .into_owned();
         for foreign in ["bedrock-converse#S==", &signature] {
-            let said = |parts: Value| json!([{"role": "model", "parts": parts}]);
+            let history = |parts: Value| json!([{"role": "model", "parts": parts}]);
             let call = |signature: &str| json!({"functionCall": {"name": "g", "args": {}}, "thoughtSignature": signature});
-            let before = said(json!([
+            let before = history(json!([
                 {"text": "hm", "thought": true, "thoughtSignature": foreign},
                 {"text": "", "thoughtSignature": foreign},
                 call(foreign),
                 call("CsAB")]));
-            let after = said(json!([
+            let after = history(json!([
                 {"text": "hm", "thought": true}, call(gemini::UNCHECKED), call("CsAB")]));
-            check(Dialect::Gemini, IMITATES, before, Some(after));
+            check(Dialect::Gemini, COMPATIBLE, before, Some(after));
         }
         let own = json!([{"role": "model", "parts": [{"text": "x", "thoughtSignature": "CsAB"}]}]);
-        check(Dialect::Gemini, IMITATES, own, None);
+        check(Dialect::Gemini, COMPATIBLE, own, None);
     }
 
     #[test]

@@ -129,7 +129,7 @@ pub(super) fn encode(codec: &dyn Codec, request: &ChatRequest, chunks: &[Chunk])
     out
 }
 
-pub(super) fn asking_for_usage() -> ChatRequest {
+pub(super) fn request_with_usage() -> ChatRequest {
     // Google's clients get reasoning on request only.
     let reasoning = ReasoningSettings { is_shown: Some(true), ..ReasoningSettings::default() };
     let reasoning = Some(reasoning);
@@ -305,9 +305,9 @@ fn responses_translate_losslessly_between_pairs() {
             for (to, client) in inbound() {
                 let name = format!("{case} from {} to {}", from.name(), to.name());
                 let mut out = Vec::new();
-                client.write_answer(&answer, &asking_for_usage(), NOW, &mut out);
+                client.write_answer(&answer, &request_with_usage(), NOW, &mut out);
                 assert_eq!(core(&read_answer(client, &out)), core(&answer), "{name}");
-                let stream = encode(client, &asking_for_usage(), &chunks_of(&answer));
+                let stream = encode(client, &request_with_usage(), &chunks_of(&answer));
                 for size in [1, stream.len()] {
                     let assembled = assemble(decode(client, &stream, size));
                     assert_eq!(core(&assembled), core(&answer), "{name}, streamed");
@@ -327,7 +327,7 @@ fn streams_translate_losslessly_between_pairs() {
             let chunks = decode(provider, &body, body.len());
             let answer = assemble(chunks.clone());
             for (to, client) in inbound() {
-                let stream = encode(client, &asking_for_usage(), &chunks);
+                let stream = encode(client, &request_with_usage(), &chunks);
                 let assembled = assemble(decode(client, &stream, 13));
                 let name = format!("{case} from {} to {}", from.name(), to.name());
                 assert_eq!(core(&assembled), core(&answer), "{name}");
@@ -337,7 +337,7 @@ fn streams_translate_losslessly_between_pairs() {
                     .filter(|chunk| !matches!(chunk, Chunk::Done | Chunk::Finish { .. }))
                     .cloned()
                     .collect();
-                let stream = encode(client, &asking_for_usage(), &cut);
+                let stream = encode(client, &request_with_usage(), &cut);
                 assert!(!decode(client, &stream, 13).contains(&Chunk::Done), "{name}, cut");
             }
         }

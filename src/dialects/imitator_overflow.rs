@@ -1,6 +1,6 @@
 //! A context overflow that a provider reports in other words than the vendor whose dialect it imitates.
 
-use super::context_overflow::{CONTEXT_LENGTH_EXCEEDED, is_overflow, is_said_as};
+use super::context_overflow::{CONTEXT_LENGTH_EXCEEDED, has_wording_of, is_overflow};
 use super::provider_codec;
 use crate::llm::{
     ApiError, Chunk, Dialect, Edit, Node, Scanner, edit_members, member_text, write_object,
@@ -18,7 +18,7 @@ pub fn overflow_of_imitator(dialect: Dialect, status: u16, root: Node<'_>) -> Op
     let code = inner.and_then(|inner| inner.get("code")).and_then(Node::text);
     let is_known = match dialect {
         Dialect::OpenaiChat | Dialect::OpenaiResponses => code == Some(CONTEXT_LENGTH_EXCEEDED),
-        _ => inner.is_some_and(|inner| is_said_as(inner.text_of("message"), dialect)),
+        _ => inner.is_some_and(|inner| has_wording_of(inner.text_of("message"), dialect)),
     };
     (!is_known || status != 400).then_some(error)
 }
@@ -43,7 +43,7 @@ pub fn overflow_in_event(
     };
     let is_known = match dialect {
         Dialect::OpenaiChat | Dialect::OpenaiResponses => scanner.read(data, has_code) == Ok(true),
-        _ => is_said_as(&error.message, dialect),
+        _ => has_wording_of(&error.message, dialect),
     };
     (!is_known).then_some(error)
 }

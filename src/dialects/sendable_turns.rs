@@ -27,7 +27,7 @@ pub(super) fn for_provider<'r>(
             Content::ToolResult(result) => result.parts.iter().any(|it| is_foreign(it, dialect)),
             _ => is_foreign(part, dialect),
         });
-        !has_foreign && (turn.parts.is_empty() || !says_nothing(turn, is_lost))
+        !has_foreign && (turn.parts.is_empty() || !is_blank(turn, is_lost))
     };
     if request.turns.iter().all(is_fine) {
         return Cow::Borrowed(request);
@@ -38,7 +38,7 @@ pub(super) fn for_provider<'r>(
         let mut turn = turn.clone();
         let was_empty = turn.parts.is_empty();
         translate(&mut turn, dialect, warnings);
-        if !was_empty && says_nothing(&turn, is_lost) {
+        if !was_empty && is_blank(&turn, is_lost) {
             if !turn.parts.is_empty() {
                 warnings.dropped("a turn", "nothing of it can be told to this provider");
             }
@@ -58,7 +58,7 @@ fn is_foreign(part: &Part, dialect: Dialect) -> bool {
     matches!(&part.content, Content::Raw(foreign) if foreign.dialect != dialect)
 }
 
-fn says_nothing(turn: &Turn, is_lost: DropRule) -> bool {
+fn is_blank(turn: &Turn, is_lost: DropRule) -> bool {
     turn.parts.iter().all(|part| is_lost(turn.role, &part.content))
 }
 

@@ -97,14 +97,14 @@ pub fn is_error_answer(root: Node<'_>) -> bool {
 #[must_use]
 pub fn is_error_event(root: Node<'_>) -> bool {
     root.members().any(|(key, value)| {
-        if key == "choices" { has_failed_choice(value) } else { tells_error(key, value) }
+        if key == "choices" { has_failed_choice(value) } else { is_error_member(key, value) }
     })
 }
 
 /// What the members of a whole answer say of an error.
 #[derive(Default)]
 struct ErrorSigns {
-    is_told: bool,
+    is_reported: bool,
     /// A message for people, or an `error` without content.
     has_message: bool,
     /// An array or object that holds something, as every answer has one.
@@ -114,12 +114,12 @@ struct ErrorSigns {
 impl ErrorSigns {
     fn look_at<'a>(&mut self, key: &str, value: impl JsonValue<'a>) {
         if key == "choices" {
-            self.is_told |= value.is_null() || has_failed_choice(value);
+            self.is_reported |= value.is_null() || has_failed_choice(value);
             self.has_parts = true;
             return;
         }
         let is_over = || matches!(value.text().as_deref(), Some("failed" | "cancelled"));
-        self.is_told |= tells_error(key, value) || key == "status" && is_over();
+        self.is_reported |= is_error_member(key, value) || key == "status" && is_over();
         if value.is_array() || value.is_object() {
             // A list of violations is a message.
             self.has_parts |= key != "detail" && value.is_filled();
@@ -130,12 +130,12 @@ impl ErrorSigns {
     }
 
     fn is_error(&self) -> bool {
-        self.is_told || self.has_message && !self.has_parts
+        self.is_reported || self.has_message && !self.has_parts
     }
 }
 
 /// True for a member of an answer or event that reports an error.
-fn tells_error<'a>(key: &str, value: impl JsonValue<'a>) -> bool {
+fn is_error_member<'a>(key: &str, value: impl JsonValue<'a>) -> bool {
     match key {
         "error" => value.is_filled() || value.flag() == Some(true),
         "type" | "object" => value.is_text("error"),
@@ -199,7 +199,7 @@ impl ChunkOutline {
                 self.tier = tier_beside(value).or(self.tier);
             }
             "service_tier" => self.tier = value.text().as_deref().map(Tier::of_answer),
-            "error" | "type" | "object" => self.is_error |= tells_error(key, value),
+            "error" | "type" | "object" => self.is_error |= is_error_member(key, value),
             "choices" => {
                 self.choices_empty = !value.is_filled();
                 for (key, value) in value.items().flat_map(JsonValue::members) {

@@ -198,19 +198,19 @@ pub fn chunks_of(answer: &Answer) -> Vec<Chunk> {
     })];
     for (choice, source) in (0_u32..).zip(&answer.choices) {
         let tokens = || Chunk::Logprobs { choice, tokens: source.logprobs.clone() };
-        let mut is_owed = !source.logprobs.is_empty();
+        let mut is_pending = !source.logprobs.is_empty();
         for (part, whole) in (0_u32..).zip(&source.parts) {
             let (content, deltas) = deltas_of(&whole.content);
             chunks.push(Chunk::BlockStart { choice, part, content });
             let grow = |delta| Chunk::BlockDelta { choice, part, delta };
             chunks.extend(deltas.into_iter().map(grow));
             // Before the text is closed: some dialects have them inside of it.
-            if matches!(whole.content, Content::Text(_)) && std::mem::take(&mut is_owed) {
+            if matches!(whole.content, Content::Text(_)) && std::mem::take(&mut is_pending) {
                 chunks.push(tokens());
             }
             chunks.push(Chunk::BlockStop { choice, part });
         }
-        if is_owed {
+        if is_pending {
             chunks.push(tokens());
         }
         chunks.push(Chunk::Finish { choice, reason: source.stop.clone() });

@@ -117,8 +117,8 @@ impl<'e, 'a> Outcomes<'e, 'a> {
         match self {
             Self::Few(edits) => {
                 let is_first = !edits.iter().take(place).any(|other| other.key() == edit.key());
-                let is_meant = is_first && is_absent();
-                if is_meant { Self::all(edits, edit.key().as_bytes()) } else { None }
+                let is_addition = is_first && is_absent();
+                if is_addition { Self::all(edits, edit.key().as_bytes()) } else { None }
             }
             Self::Many(table) => {
                 let (outcome, first, is_present) = table.get(edit.key().as_bytes())?;

@@ -32,11 +32,11 @@ pub fn may_carry_error(data: &[u8]) -> bool {
 
 /// True if the string `name` stands in `data` from a `begin` to an `end` that match. Most events
 /// have none, and a first look costs less than an iterator over all.
-fn has(data: &[u8], name: &Finder<'_>, is_meant: impl Fn(usize, usize) -> bool) -> bool {
+fn has(data: &[u8], name: &Finder<'_>, accepts: impl Fn(usize, usize) -> bool) -> bool {
     let mut from = 0;
     while let Some(found) = data.get(from..).and_then(|rest| name.find(rest)) {
         let (begin, end) = (from + found, from + found + name.needle().len());
-        if is_meant(begin, end) {
+        if accepts(begin, end) {
             return true;
         }
         from = end;

@@ -83,7 +83,7 @@ fn is_text(members: &Map<String, Value>) -> bool {
 pub fn is_replayable(answer: &[u8]) -> bool {
     serde_json::from_slice::<Answer>(answer).is_ok_and(|answer| {
         let whole = |choice: &Choice| {
-            let says = match (&choice.message, &choice.text) {
+            let has_text = match (&choice.message, &choice.text) {
                 (Some(message), None) => {
                     is_text(message) && message.get("content").is_some_and(Value::is_string)
                 }
@@ -91,7 +91,7 @@ pub fn is_replayable(answer: &[u8]) -> bool {
                 _ => false,
             };
             let no_extras = choice.logprobs.as_ref().is_none_or(is_nothing);
-            says && no_extras && choice.finish_reason.as_deref() == Some(STOP)
+            has_text && no_extras && choice.finish_reason.as_deref() == Some(STOP)
         };
         !answer.choices.is_empty() && answer.choices.iter().all(whole)
     })

@@ -50,7 +50,7 @@ mod tests {
     use super::*;
     use crate::base::Diagnostics;
 
-    fn asking(content: Content) -> ChatRequest {
+    fn request_with(content: Content) -> ChatRequest {
         let turns =
             vec![Turn::new(Role::User, vec![Part::text("What is this?"), Part::new(content)])];
         ChatRequest { turns, ..ChatRequest::default() }
@@ -86,7 +86,11 @@ mod tests {
             (Content::ToolResult(result), Some("an image")),
             (Content::Refusal("no".to_owned()), None),
         ] {
-            assert_eq!(unsupported_input(&asking(content.clone()), card), expected, "{content:?}");
+            assert_eq!(
+                unsupported_input(&request_with(content.clone()), card),
+                expected,
+                "{content:?}"
+            );
         }
     }
 
@@ -114,7 +118,7 @@ mod tests {
         ] {
             let card = catalog.find(vendor, model).expect(model);
             assert_eq!(
-                unsupported_input(&asking(image()), card).is_some(),
+                unsupported_input(&request_with(image()), card).is_some(),
                 is_refused,
                 "{vendor}/{model}"
             );
@@ -128,10 +132,16 @@ mod tests {
             let settings = ModelSettings { abilities: Some(names), ..ModelSettings::default() };
             settings.check("m", None, "p", &mut Diagnostics::default()).expect("sound")
         };
-        assert_eq!(unsupported_input(&asking(image()), &abilities(&["tools"])), Some("an image"));
-        assert_eq!(unsupported_input(&asking(image()), &abilities(&["tools", "vision"])), None);
+        assert_eq!(
+            unsupported_input(&request_with(image()), &abilities(&["tools"])),
+            Some("an image")
+        );
+        assert_eq!(
+            unsupported_input(&request_with(image()), &abilities(&["tools", "vision"])),
+            None
+        );
         let other = ModelSettings { context_tokens: Some(9), ..ModelSettings::default() };
         let card = other.check("m", None, "p", &mut Diagnostics::default()).expect("sound");
-        assert_eq!(unsupported_input(&asking(image()), &card), None);
+        assert_eq!(unsupported_input(&request_with(image()), &card), None);
     }
 }

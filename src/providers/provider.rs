@@ -89,8 +89,8 @@ impl Provider {
     pub fn dialect_toward(&self, dialect: Dialect, model: Option<&str>) -> Dialect {
         let own = self.dialect_for(model);
         let preset = self.preset.and_then(preset).filter(|preset| preset.dialect == own);
-        let speaks = preset.is_some_and(|preset| preset.also.contains(&dialect));
-        if speaks { dialect } else { own }
+        let supports = preset.is_some_and(|preset| preset.also.contains(&dialect));
+        if supports { dialect } else { own }
     }
 
     /// True if the provider supports that dialect for `model`.

@@ -109,8 +109,8 @@ impl Plan {
     /// A plan that calls only one target.
     #[must_use]
     pub fn of_target(active: Arc<ActiveRoute>, target: usize, now: Instant) -> Self {
-        let is_meant = |node: &RouteNode| node.target() == Some(target);
-        let node = active.route().nodes.iter().position(is_meant).unwrap_or(0);
+        let is_match = |node: &RouteNode| node.target() == Some(target);
+        let node = active.route().nodes.iter().position(is_match).unwrap_or(0);
         Self::at(active, node, None, now)
     }
 

@@ -292,8 +292,8 @@ fn breakers_open_and_close_as_documented() {
         let mut world = SimulatedTargets::new(&config, script, 8);
         let ends = world.run(REQUESTS, 1, 1);
         let during = |from: u64, to: u64| {
-            let is_meant = |(ms, target): &&(u64, usize)| *target == 1 && (from..to).contains(ms);
-            world.log.iter().filter(is_meant).count()
+            let is_match = |(ms, target): &&(u64, usize)| *target == 1 && (from..to).contains(ms);
+            world.log.iter().filter(is_match).count()
         };
         // Those in flight when it opens fail as well: 3 ms of one per millisecond.
         let while_down = during(2_000, 6_000);

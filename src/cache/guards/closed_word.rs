@@ -32,13 +32,13 @@ pub(super) fn fires(pair: &Comparison<'_>) -> bool {
 
 /// The first two closed words that `a` has more often than `b`.
 fn alone(a: &Profile, b: &Profile) -> [Option<ClosedWord>; 2] {
-    let is_meant =
+    let is_significant =
         |term: &&Term| term.closed().is_some_and(|it| !it.is_free() || it == ClosedWord::Of);
     let count =
         |profile: &Profile, term: &Term| profile.terms().iter().filter(|it| *it == term).count();
     let mut found = [None; 2];
     let mut seen: [Option<ClosedWord>; 2] = [None; 2];
-    for term in a.terms().iter().filter(is_meant) {
+    for term in a.terms().iter().filter(is_significant) {
         let closed = term.closed();
         if seen.contains(&closed) {
             continue;

@@ -26,8 +26,8 @@ pub(super) fn fires(pair: &Comparison<'_>) -> bool {
 }
 
 fn is_another_word(pair: &Comparison<'_>) -> bool {
-    let are_capitals_meant = pair.a.facts().has_capitals && pair.b.facts().has_capitals;
-    are_capitals_meant
+    let are_capitals_compared = pair.a.facts().has_capitals && pair.b.facts().has_capitals;
+    are_capitals_compared
         && (pair.shared.iter().any(|word| {
             word.a.mark.is_name != word.b.mark.is_name
                 && STEMS.iter().any(|stem| stem == word.a.stem)

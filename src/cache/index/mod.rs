@@ -328,16 +328,16 @@ mod tests {
     #[test]
     fn inserted_vectors_are_found_around_sealing() {
         let mut index = Index::with_scan_max(Kernels::detect(), 100);
-        let mut asked = None;
+        let mut due = None;
         for item in 0..350u32 {
             assert!(index.insert(item, &vector(u64::from(item))));
             if item == 120 {
-                asked = index.due();
+                due = index.due();
                 assert!(index.remove(5), "while it is built");
                 assert!(index.insert(6, &vector(1_006)), "likewise");
             }
             if item == 200 {
-                let sealed = asked.take().unwrap().run();
+                let sealed = due.take().unwrap().run();
                 assert!(index.remove(7), "before it is taken");
                 drop(index.install(sealed));
             }
@@ -398,7 +398,7 @@ mod tests {
     enum Step {
         Insert(u32),
         Remove(u32),
-        Ask,
+        Due,
         Install,
     }
 
@@ -406,7 +406,7 @@ mod tests {
         prop_oneof![
             6 => (0u32..40).prop_map(Step::Insert),
             3 => (0u32..40).prop_map(Step::Remove),
-            1 => Just(Step::Ask),
+            1 => Just(Step::Due),
             1 => Just(Step::Install),
         ]
     }
@@ -425,7 +425,7 @@ mod tests {
                     Step::Remove(item) => {
                         prop_assert_eq!(index.remove(item), map.remove(&item).is_some());
                     }
-                    Step::Ask => sealed = index.due().map(Build::run).or(sealed),
+                    Step::Due => sealed = index.due().map(Build::run).or(sealed),
                     Step::Install => drop(sealed.take().map(|sealed| index.install(sealed))),
                 }
                 prop_assert_eq!(index.len(), map.len());

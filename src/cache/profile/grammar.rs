@@ -304,10 +304,10 @@ pub(super) fn mood(terms: &[Term], mark: Option<char>) -> Mood {
     });
     let has_verb = is_pronoun || clause.skip(1).take(6).any(is_finite);
     // A short question at the end (`… , is it?`) asks as well.
-    let asks_later = terms.windows(2).any(|pair| {
+    let ends_as_question = terms.windows(2).any(|pair| {
         matches!(pair, [mark, verb] if mark.closed().is_some_and(ClosedWord::is_mark) && is_finite(verb))
     });
-    match (is_subject && has_verb && !asks_later, is_marked) {
+    match (is_subject && has_verb && !ends_as_question, is_marked) {
         (true, true) => Mood::Doubt,
         (true, false) => Mood::Statement,
         (false, _) => Mood::Other,

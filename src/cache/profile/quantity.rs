@@ -282,7 +282,7 @@ impl Reader<'_> {
             token.kind == TokenKind::Number
                 || small(&token.text).is_some_and(|(_, is_ordinal)| is_ordinal)
         });
-        let is_meant = token.kind != TokenKind::Lower
+        let is_date_word = token.kind != TokenKind::Lower
             && before.is_some_and(|token| token.kind != TokenKind::Stop)
             || is_beside_number
             || before.is_some_and(|token| {
@@ -299,10 +299,10 @@ impl Reader<'_> {
             self.push(Dimension::Relative, f64::from(u8::try_from(16 * step + unit).unwrap_or(0)));
             return Some(2);
         }
-        if let Some(day) = weekday(word).filter(|_| word.len() > 3 || is_meant) {
+        if let Some(day) = weekday(word).filter(|_| word.len() > 3 || is_date_word) {
             self.push(Dimension::Weekday, day);
         } else if let Some(month) =
-            month(word).filter(|_| is_meant || (word.len() > 3 && word != "march"))
+            month(word).filter(|_| is_date_word || (word.len() > 3 && word != "march"))
         {
             self.push(Dimension::Month, month);
         } else if let Some(minutes) = match word {

@@ -119,7 +119,7 @@ struct Reader<'a> {
     negations: u8,
     role: RelationSide,
     /// Capitals say nothing in a title or a shouted text.
-    are_capitals_meant: bool,
+    are_capitals_significant: bool,
     is_cut: bool,
 }
 
@@ -151,7 +151,7 @@ impl<'a> Reader<'a> {
             poles: Vec::new(),
             negations: 0,
             role: RelationSide::Subject,
-            are_capitals_meant: has_lower && capital <= lower,
+            are_capitals_significant: has_lower && capital <= lower,
             is_cut: false,
         }
     }
@@ -159,7 +159,7 @@ impl<'a> Reader<'a> {
     fn word(&mut self, at: usize, token: &Token, is_used: bool) {
         let word = token.text.as_str();
         let before = at.checked_sub(1).and_then(|before| self.tokens.get(before));
-        let is_name = self.are_capitals_meant
+        let is_name = self.are_capitals_significant
             && match token.kind {
                 TokenKind::Capitals => true,
                 TokenKind::Capital => {

@@ -167,12 +167,12 @@ fn without_idle_modals(terms: Vec<Term>) -> Vec<Term> {
 
 /// `How do you` is `how do I`, where no other person is named. `Who are you` is not `who am I`.
 fn generalize(terms: &mut [Term]) {
-    let speaks = |one| terms.iter().any(|term| term.is(one));
+    let mentions = |one| terms.iter().any(|term| term.is(one));
     let is_named = |pair: &[Term]| matches!(pair, [one, other] if one.is(ClosedWord::You) && is_be(*other) || is_be(*one) && other.is(ClosedWord::You));
-    if !speaks(ClosedWord::You)
+    if !mentions(ClosedWord::You)
         || [ClosedWord::I, ClosedWord::My, ClosedWord::He, ClosedWord::She, ClosedWord::They]
             .into_iter()
-            .any(speaks)
+            .any(mentions)
         || terms.windows(2).any(is_named)
     {
         return;

@@ -78,8 +78,8 @@ impl Signs {
                     let is_end = run == b"=" && !is_before_number && is_alone;
                     let is_percent = run == b"%" && !(is_alone && is_before_number);
                     let is_mark = run.iter().all(|byte| *byte == b'!') && is_alone;
-                    let is_meant = !is_dash || !is_alone || was_number || is_before_number;
-                    if is_meant && !is_end && !is_percent && !is_mark {
+                    let is_significant = !is_dash || !is_alone || was_number || is_before_number;
+                    if is_significant && !is_end && !is_percent && !is_mark {
                         let sign =
                             if run == b"**" { b"^".to_vec() } else { std::mem::take(&mut run) };
                         self.push(&sign);

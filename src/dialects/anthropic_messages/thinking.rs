@@ -375,31 +375,31 @@ mod tests {
 
     #[test]
     fn tool_loop_without_thinking_disables_thinking() {
-        let said = |role, content| Turn::new(role, vec![Part::new(content)]);
-        let ask = || Turn::new(Role::User, vec![Part::text("How warm is it?")]);
-        let call = || said(Role::Assistant, Content::ToolCall(ToolCall::default()));
+        let turn = |role, content| Turn::new(role, vec![Part::new(content)]);
+        let question = || Turn::new(Role::User, vec![Part::text("How warm is it?")]);
+        let call = || turn(Role::Assistant, Content::ToolCall(ToolCall::default()));
         let result = || {
             let result =
                 ToolResult { id: String::new(), name: None, parts: Vec::new(), is_error: false };
-            said(Role::Tool, Content::ToolResult(result))
+            turn(Role::Tool, Content::ToolResult(result))
         };
         let reasoning_part = |dialect| {
             let signature = Some(Signature { dialect, text: "c2ln".to_owned() });
             let reasoning = Reasoning { signature, ..Reasoning::default() };
-            said(Role::Assistant, Content::Reasoning(reasoning))
+            turn(Role::Assistant, Content::Reasoning(reasoning))
         };
         let own = || reasoning_part(Dialect::AnthropicMessages);
         let other = || reasoning_part(crate::llm::Dialect::Gemini);
         for (turns, lacks) in [
-            (vec![ask()], false),
-            (vec![ask(), call(), result()], true),
-            (vec![ask(), call(), result(), ask()], true),
-            (vec![ask(), own(), call(), result()], false),
-            (vec![ask(), other(), call(), result()], true),
-            (vec![ask(), own(), call(), result(), call(), result()], false),
-            (vec![ask(), own(), call(), result(), own(), ask(), call(), result()], true),
-            (vec![ask(), call(), result(), own(), ask()], false),
-            (vec![ask(), call(), result(), call(), ask()], false),
+            (vec![question()], false),
+            (vec![question(), call(), result()], true),
+            (vec![question(), call(), result(), question()], true),
+            (vec![question(), own(), call(), result()], false),
+            (vec![question(), other(), call(), result()], true),
+            (vec![question(), own(), call(), result(), call(), result()], false),
+            (vec![question(), own(), call(), result(), own(), question(), call(), result()], true),
+            (vec![question(), call(), result(), own(), question()], false),
+            (vec![question(), call(), result(), call(), question()], false),
         ] {
             assert_eq!(lacks_reasoning(&turns), lacks, "{turns:?}");
         }

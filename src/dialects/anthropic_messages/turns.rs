@@ -174,7 +174,7 @@ fn merged_text(parts: &[&Part]) -> Block<'static> {
 /// Whether a message of that role can contain the part.
 fn is_supported(part: &Part, role: Role, warnings: &mut Warnings) -> Result<bool, Unsupported> {
     let is_assistant = role == Role::Assistant;
-    let sayable = match &part.content {
+    let is_allowed = match &part.content {
         Content::Text(_) | Content::Refusal(_) => return Ok(is_sendable(part, warnings)),
         Content::ToolCall(_) => is_assistant,
         Content::ToolResult(_) => !is_assistant,
@@ -200,10 +200,10 @@ fn is_supported(part: &Part, role: Role, warnings: &mut Warnings) -> Result<bool
             return Ok(!is_assistant);
         }
     };
-    if !sayable {
+    if !is_allowed {
         warnings.dropped("a part of a message", "it is not that role's to say");
     }
-    Ok(sayable)
+    Ok(is_allowed)
 }
 
 /// Applies the vendor's rules for the first and the last message.

@@ -127,11 +127,11 @@ fn sampling(
     // With reasoning, the vendor allows a small range of `top_p`.
     let has_room = sampling.top_p.is_some_and(|it| (0.95..=1.0).contains(&it));
     let top_p = sampling.top_p.filter(|it| has_room || allow("top_p", *it == 1.0));
-    if let Some(told) = temperature {
-        if told > 1.0 {
+    if let Some(value) = temperature {
+        if value > 1.0 {
             warnings.changed("temperature", "1, the most of anthropic-messages");
         }
-        root.float("temperature", told.min(1.0));
+        root.float("temperature", value.min(1.0));
     }
     match top_p {
         Some(_)
@@ -219,16 +219,16 @@ mod tests {
         try_write(request, model).expect("sayable")
     }
 
-    fn said(role: Role, text: &str) -> Turn {
+    fn turn(role: Role, text: &str) -> Turn {
         Turn::new(role, vec![Part::text(text)])
     }
 
-    fn asking(turns: Vec<Turn>) -> ChatRequest {
+    fn request_with(turns: Vec<Turn>) -> ChatRequest {
         ChatRequest { turns, max_tokens: Some(100), ..ChatRequest::default() }
     }
 
     fn hello() -> ChatRequest {
-        asking(vec![said(Role::User, "Hello")])
+        request_with(vec![turn(Role::User, "Hello")])
     }
 
     fn call(id: &str, arguments: &str) -> Part {
@@ -247,7 +247,7 @@ mod tests {
 
     /// Compares the messages of `turns`, and the number of warnings.
     fn check(turns: Vec<Turn>, model: &str, messages: Value, warnings: usize) {
-        let (body, found) = written(&asking(turns), model);
+        let (body, found) = written(&request_with(turns), model);
         assert_eq!(body["messages"], messages);
         assert_eq!(found.len(), warnings, "{found:?}");
     }
@@ -255,12 +255,12 @@ mod tests {
     #[test]
     fn adjacent_turns_merge_and_results_come_first() {
         let turns = vec![
-            said(Role::User, "Hello"),
-            said(Role::User, ""),
+            turn(Role::User, "Hello"),
+            turn(Role::User, ""),
             Turn::new(Role::Assistant, vec![Part::text(" \n"), call("a.1", "{\"x\":1}")]),
             Turn::new(Role::Assistant, vec![call("b", "")]),
             Turn::new(Role::Tool, vec![result("a.1", vec![Part::text("yes")])]),
-            said(Role::User, "And?"),
+            turn(Role::User, "And?"),
             Turn::new(Role::Tool, vec![result("b", vec![Part::text("")])]),
         ];
         let messages = json!([
@@ -277,16 +277,16 @@ mod tests {
 
     #[test]
     fn first_message_is_user_and_last_is_trimmed() {
-        let turns = vec![said(Role::Assistant, "Welcome. \n")];
+        let turns = vec![turn(Role::Assistant, "Welcome. \n")];
         let messages = json!([
             {"role": "user", "content": "(The conversation goes on.)"},
             {"role": "assistant", "content": "Welcome."}]);
         check(turns, "model-1", messages, 2);
-        let alone = vec![said(Role::System, "Tell a joke."), said(Role::Developer, "A short one.")];
+        let alone = vec![turn(Role::System, "Tell a joke."), turn(Role::Developer, "A short one.")];
         let messages = json!([{"role": "user", "content": [
             {"type": "text", "text": "Tell a joke."}, {"type": "text", "text": "A short one."}]}]);
         check(alone, "model-1", messages, 1);
-        let empty = try_write(&asking(vec![said(Role::User, " ")]), "model-1");
+        let empty = try_write(&request_with(vec![turn(Role::User, " ")]), "model-1");
         assert!(empty.is_err());
     }
 
@@ -294,11 +294,11 @@ mod tests {
     fn inline_instructions_are_written() {
         let turns = || {
             vec![
-                said(Role::User, "Hello"),
-                said(Role::System, "Be brief."),
-                said(Role::Assistant, "Hi"),
-                said(Role::Developer, "Be kind."),
-                said(Role::User, "Well?"),
+                turn(Role::User, "Hello"),
+                turn(Role::System, "Be brief."),
+                turn(Role::Assistant, "Hi"),
+                turn(Role::Developer, "Be kind."),
+                turn(Role::User, "Well?"),
             ]
         };
         let folded = |text: &str| format!("<system>\n{text}\n</system>");
@@ -319,12 +319,12 @@ mod tests {
     #[test]
     fn leading_instructions_become_system() {
         let turns =
-            || vec![said(Role::System, "a"), said(Role::Developer, "b"), said(Role::User, "c")];
-        let (body, _) = written(&asking(turns()), "model-1");
+            || vec![turn(Role::System, "a"), turn(Role::Developer, "b"), turn(Role::User, "c")];
+        let (body, _) = written(&request_with(turns()), "model-1");
         let blocks = json!([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]);
         assert_eq!(body["system"], blocks);
         let format = Some(Format::JsonObject);
-        let request = ChatRequest { format, ..asking(turns()) };
+        let request = ChatRequest { format, ..request_with(turns()) };
         let (body, warnings) = written(&request, "model-1");
         assert_eq!(body["system"][2]["text"], "Answer with one JSON object and nothing else.");
         assert_eq!(warnings.len(), 1);
@@ -347,7 +347,7 @@ mod tests {
             Part { cache: Some(crate::llm::CachePoint::Hour), ..sealed },
             Part::text("Hi"),
         ];
-        let turns = vec![said(Role::User, "Hello"), Turn::new(Role::Assistant, parts)];
+        let turns = vec![turn(Role::User, "Hello"), Turn::new(Role::Assistant, parts)];
         let messages = json!([
             {"role": "user", "content": "Hello"},
             {"role": "assistant", "content": [
@@ -371,7 +371,7 @@ mod tests {
             (file(Media::base64("application/zip", "AAAA")), "a file of this type"),
             (file(Media::of_url("JVBERi0xLjQ=")), "a file"),
         ] {
-            let refused = try_write(&asking(user(content)), "model-1").expect_err(what);
+            let refused = try_write(&request_with(user(content)), "model-1").expect_err(what);
             assert_eq!(refused.what, what);
         }
         let foreign = DialectJson { dialect: Dialect::Gemini, json: Json::of_text("x") };
@@ -405,10 +405,10 @@ mod tests {
     fn non_object_arguments_are_wrapped() {
         for arguments in ["[1]", "{\"x\":", "nonsense"] {
             let turns = vec![
-                said(Role::User, "Hello"),
+                turn(Role::User, "Hello"),
                 Turn::new(Role::Assistant, vec![call("a", arguments)]),
             ];
-            let (body, warnings) = written(&asking(turns), "model-1");
+            let (body, warnings) = written(&request_with(turns), "model-1");
             let input = &body["messages"][1]["content"][0]["input"];
             assert_eq!(*input, json!({ "arguments": arguments }));
             assert_eq!(warnings.len(), 1);
@@ -503,8 +503,8 @@ mod tests {
         assert_eq!((&body["output_config"]["format"], warnings.len()), (&schema, 1));
         let (body, warnings) = written(&request, "claude-sonnet-4-20250514");
         assert_eq!((body.get("output_config"), warnings.len()), (None, 2));
-        let told = r#"{"type":"object","properties":{"a":{}}}"#;
-        assert!(body["system"].as_str().is_some_and(|it| it.ends_with(told)));
+        let schema = r#"{"type":"object","properties":{"a":{}}}"#;
+        assert!(body["system"].as_str().is_some_and(|it| it.ends_with(schema)));
         // This schema allows only the empty object once all objects are closed.
         let open = Format::JsonSchema {
             name: None,
@@ -554,7 +554,7 @@ mod tests {
         let citations = vec![citation(Dialect::AnthropicMessages), citation(Dialect::Gemini)];
         let text = Content::Text(Text { text: "Hi".to_owned(), citations });
         let turns =
-            vec![said(Role::User, "Hello"), Turn::new(Role::Assistant, vec![Part::new(text)])];
+            vec![turn(Role::User, "Hello"), Turn::new(Role::Assistant, vec![Part::new(text)])];
         let messages = json!([
             {"role": "user", "content": "Hello"},
             {"role": "assistant", "content": [{"type": "text", "text": "Hi", "citations": ["x"]}]}]);

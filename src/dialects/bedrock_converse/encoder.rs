@@ -224,7 +224,7 @@ mod tests {
     use crate::dialects::amazon_stream::AmazonReader;
     use crate::dialects::codec::ClientCodec;
     use crate::dialects::grid::{
-        asking_for_usage, assemble, cases, core, decode, encode, on_the_wire, read_answer,
+        assemble, cases, core, decode, encode, on_the_wire, read_answer, request_with_usage,
     };
     use crate::llm::{
         Answer, ApiError, Choice, Chunk, Content, Dialect, Part, Reasoning, Signature, Start,
@@ -233,7 +233,7 @@ mod tests {
 
     /// The events of `chunks`: name and payload.
     fn events(chunks: &[Chunk]) -> Vec<(String, String)> {
-        let bytes = encode(&BedrockConverse, &asking_for_usage(), chunks);
+        let bytes = encode(&BedrockConverse, &request_with_usage(), chunks);
         let mut reader = AmazonReader::new(1 << 20);
         reader.push(&bytes);
         let mut events = Vec::new();
@@ -262,11 +262,11 @@ mod tests {
                     }
                 }
                 let name = format!("{case} from {}", from.name());
-                let stream = encode(&BedrockConverse, &asking_for_usage(), &chunks_of(&answer));
+                let stream = encode(&BedrockConverse, &request_with_usage(), &chunks_of(&answer));
                 let assembled = assemble(decode(&BedrockConverse, &stream, 9));
                 assert_eq!(core(&assembled), core(&answer), "{name}, streamed");
                 let mut out = Vec::new();
-                BedrockConverse.write_answer(&answer, &asking_for_usage(), 0, &mut out);
+                BedrockConverse.write_answer(&answer, &request_with_usage(), 0, &mut out);
                 let whole = read_answer(&BedrockConverse, &out);
                 assert_eq!(core(&whole), core(&answer), "{name}");
                 assert_eq!(whole.choices, assembled.choices, "{name}");
@@ -289,10 +289,10 @@ mod tests {
         let choice =
             Choice { parts: vec![Part::new(Content::Reasoning(reasoning))], ..Choice::default() };
         let answer = Answer { choices: vec![choice], ..Answer::default() };
-        let stream = encode(&BedrockConverse, &asking_for_usage(), &chunks_of(&answer));
+        let stream = encode(&BedrockConverse, &request_with_usage(), &chunks_of(&answer));
         let assembled = assemble(decode(&BedrockConverse, &stream, 9));
         let mut out = Vec::new();
-        BedrockConverse.write_answer(&answer, &asking_for_usage(), 0, &mut out);
+        BedrockConverse.write_answer(&answer, &request_with_usage(), 0, &mut out);
         assert_eq!(read_answer(&BedrockConverse, &out).choices, assembled.choices);
         let found = core(&Answer { usage: None, ..assembled });
         let sealed = [signature("z"), signature("s")].map(|it| it.expect("one").text);

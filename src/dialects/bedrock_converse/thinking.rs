@@ -236,7 +236,7 @@ mod tests {
     const OLD_CLAUDE: &str = "us.anthropic.claude-sonnet-4-5-20250929-v1:0";
     const NEW_CLAUDE: &str = "anthropic.claude-sonnet-5";
 
-    fn asking() -> ChatRequest {
+    fn base_request() -> ChatRequest {
         let turns = vec![Turn::new(Role::User, vec![Part::text("Hello")])];
         ChatRequest { turns, ..ChatRequest::default() }
     }
@@ -244,7 +244,7 @@ mod tests {
     fn thinking(change: impl FnOnce(&mut ReasoningSettings)) -> ChatRequest {
         let mut settings = ReasoningSettings::default();
         change(&mut settings);
-        ChatRequest { reasoning: Some(settings), ..asking() }
+        ChatRequest { reasoning: Some(settings), ..base_request() }
     }
 
     fn effort(effort: &str) -> ChatRequest {
@@ -369,7 +369,7 @@ mod tests {
             top_k: Some(5),
             ..Sampling::default()
         };
-        let plain = ChatRequest { sampling: sampling.clone(), ..asking() };
+        let plain = ChatRequest { sampling: sampling.clone(), ..base_request() };
         let both = json!({
             "inferenceConfig": {"temperature": 0.5},
             "additionalModelRequestFields": {"top_k": 5},
@@ -396,7 +396,7 @@ mod tests {
         let expected = json!({"maxTokens": 9, "temperature": 0.5, "topP": 0.9});
         assert_eq!(body["inferenceConfig"], expected);
         let hot = Sampling { temperature: Some(1.7), ..Sampling::default() };
-        let hot = ChatRequest { sampling: hot, ..asking() };
+        let hot = ChatRequest { sampling: hot, ..base_request() };
         let changed = "changed temperature: bedrock-converse takes 0 to 1";
         check(&hot, "model-1", json!({"inferenceConfig": {"temperature": 1.0}}), changed);
     }
@@ -439,12 +439,12 @@ mod tests {
             presence_penalty: Some(0.5),
             ..Sampling::default()
         };
-        let request = ChatRequest { sampling, ..asking() };
+        let request = ChatRequest { sampling, ..base_request() };
         let cohere = json!({"k": 5, "seed": 7, "presence_penalty": 0.5});
         check(&request, "cohere.command-r-v1:0", fields(cohere), "");
         let top_k = ChatRequest {
             sampling: Sampling { top_k: Some(5), ..Sampling::default() },
-            ..asking()
+            ..base_request()
         };
         let nova = fields(json!({"inferenceConfig": {"topK": 5}}));
         check(&top_k, "eu.amazon.nova-lite-v1:0", nova, "");
@@ -452,7 +452,7 @@ mod tests {
         let mut single = ChatRequest {
             tools: vec![Tool::Function(function)],
             parallel_tool_calls: Some(false),
-            ..asking()
+            ..base_request()
         };
         let choice = |request: &ChatRequest, model: &str| {
             write(request, model).0["additionalModelRequestFields"]["tool_choice"].clone()

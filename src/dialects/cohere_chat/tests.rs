@@ -162,7 +162,7 @@ fn invalid_requests_name_the_path() {
     }
 }
 
-fn asking(parts: Vec<Part>) -> ChatRequest {
+fn request_with(parts: Vec<Part>) -> ChatRequest {
     let turns = vec![Turn::new(Role::User, parts)];
     ChatRequest { model: "m".to_owned(), turns, ..ChatRequest::default() }
 }
@@ -190,33 +190,33 @@ fn meaning_changing_members_are_rejected() {
         (Content::Video(media("video/mp4")), "a video cannot be sent"),
         (result(image()), "an image in a tool result cannot be sent"),
     ] {
-        let found = refusal_of(&asking(vec![Part::new(content)]));
+        let found = refusal_of(&request_with(vec![Part::new(content)]));
         assert!(found.starts_with(expected), "{found}");
     }
     // "%%%" is not base64, 0xff not UTF-8.
     for data in ["%%%", "/w=="] {
-        assert!(refusal_of(&asking(vec![text_file(data)])).starts_with("a file cannot"));
+        assert!(refusal_of(&request_with(vec![text_file(data)])).starts_with("a file cannot"));
     }
-    let mut several = asking(vec![Part::text("x")]);
+    let mut several = request_with(vec![Part::text("x")]);
     several.n = Some(2);
     assert!(refusal_of(&several).starts_with("more than one answer"));
-    let mut forced = asking(vec![Part::text("x")]);
+    let mut forced = request_with(vec![Part::text("x")]);
     forced.tool_choice = Some(ToolChoice::Function("absent".to_owned()));
     assert!(refusal_of(&forced).starts_with("a forced tool"));
-    let mut stops = asking(vec![Part::text("x")]);
+    let mut stops = request_with(vec![Part::text("x")]);
     stops.stop = vec!["s".to_owned(); 6];
     assert!(refusal_of(&stops).starts_with("so many stop sequences"));
-    let mut with_audio = asking(vec![Part::text("x")]);
+    let mut with_audio = request_with(vec![Part::text("x")]);
     with_audio.modalities = vec!["text".to_owned(), "audio".to_owned()];
     assert!(refusal_of(&with_audio).contains("answers in text"));
-    let mut system = asking(vec![Part::new(image())]);
+    let mut system = request_with(vec![Part::new(image())]);
     system.turns[0].role = Role::System;
     assert!(refusal_of(&system).starts_with("an instruction that is no text"));
 }
 
 #[test]
 fn out_of_range_settings_are_clamped() {
-    let mut request = asking(vec![Part::text("x")]);
+    let mut request = request_with(vec![Part::text("x")]);
     request.sampling = Sampling {
         temperature: Some(1.5),
         top_p: Some(1.0),
@@ -246,7 +246,7 @@ fn out_of_range_settings_are_clamped() {
 #[test]
 fn unsupported_members_are_warned() {
     let foreign = |dialect| DialectJson { dialect, json: Json::of_written("{\"a\":1}".to_owned()) };
-    let mut request = asking(vec![
+    let mut request = request_with(vec![
         Part { cache: Some(crate::llm::CachePoint::Hour), ..Part::text("x") },
         Part::new(Content::Raw(foreign(Dialect::Gemini))),
     ]);
@@ -286,7 +286,7 @@ fn unsupported_members_are_warned() {
 
 #[test]
 fn text_files_become_documents() {
-    let mut request = asking(vec![text_file("SGVsbG8="), Part::text("Summarise it.")]);
+    let mut request = request_with(vec![text_file("SGVsbG8="), Part::text("Summarise it.")]);
     let (body, warnings) = write_request(&request).expect("sayable");
     let document = json!({"data": {"title": "notes.txt", "text": "Hello"}});
     assert_eq!(body["documents"], json!([document]));
@@ -301,7 +301,8 @@ fn text_files_become_documents() {
     let parts = vec![text_file("SGVsbG8=")];
     let result = ToolResult { id: "1".to_owned(), name: None, parts, is_error: true };
     let (body, warnings) =
-        write_request(&asking(vec![Part::new(Content::ToolResult(result))])).expect("sayable");
+        write_request(&request_with(vec![Part::new(Content::ToolResult(result))]))
+            .expect("sayable");
     let expected = json!([{"role": "tool", "tool_call_id": "1",
         "content": [{"type": "document", "document": document}]}]);
     assert_eq!(body["messages"], expected);
@@ -317,7 +318,7 @@ fn strict_applies_to_all_tools_or_none() {
         ([Some(true), None], Value::Null, true),
         ([Some(false), None], Value::Null, false),
     ] {
-        let mut request = asking(vec![Part::text("x")]);
+        let mut request = request_with(vec![Part::text("x")]);
         request.tools = strict.map(function).into();
         let (body, warnings) = write_request(&request).expect("sayable");
         assert_eq!(body["strict_tools"], expected, "{strict:?}");
@@ -333,7 +334,7 @@ fn foreign_thinking_loses_signature_and_keeps_text() {
     let sealed = Reasoning { sealed: signature.clone(), ..Reasoning::default() };
     let call =
         ToolCall { id: "1".to_owned(), name: "f".to_owned(), signature, ..ToolCall::default() };
-    let mut request = asking(vec![
+    let mut request = request_with(vec![
         Part::new(Content::Reasoning(sealed)),
         Part::new(Content::Reasoning(reasoning)),
         Part::new(Content::ToolCall(call)),
@@ -459,7 +460,7 @@ fn foreign_citations_reach_clients_only() {
     let expected = json!([{"content_index": 0, "start": 1, "end": 3, "text": "öü",
         "sources": [{"type": "document", "document": document}], "type": "TEXT_CONTENT"}]);
     assert_eq!(written["message"]["citations"], expected);
-    let mut request = asking(vec![part]);
+    let mut request = request_with(vec![part]);
     request.turns[0].role = Role::Assistant;
     let (body, warnings) = write_request(&request).expect("sayable");
     assert_eq!(body["messages"][0].get("citations"), None);
@@ -607,7 +608,7 @@ fn turn() -> impl Strategy<Value = Turn> {
         proptest::collection::vec(prop_oneof![text(), reasoning_part()], 0..4),
         proptest::option::of((reasoning_part(), proptest::collection::vec(call(), 1..3))),
     )
-        .prop_filter("it says something", |(said, calls)| !said.is_empty() || calls.is_some())
+        .prop_filter("it says something", |(text, calls)| !text.is_empty() || calls.is_some())
         .prop_map(|(mut parts, planned)| {
             if let Some((plan, calls)) = planned {
                 parts.push(plan);

@@ -483,16 +483,16 @@ fn overflow_messages_translate_between_vendors() {
             );
             for client in [Dialect::OpenaiChat, Dialect::OpenaiResponses] {
                 let client = codec(client).expect("a dialect");
-                let told = written(client, &error);
-                assert_eq!(told["error"]["code"], "context_length_exceeded", "{vendor}");
-                assert_eq!(told["error"]["type"], "invalid_request_error", "{vendor}");
+                let response = written(client, &error);
+                assert_eq!(response["error"]["code"], "context_length_exceeded", "{vendor}");
+                assert_eq!(response["error"]["type"], "invalid_request_error", "{vendor}");
                 let expected = r#""code":"context_length_exceeded""#;
                 assert!(streamed(client, &error).contains(expected), "{vendor}");
             }
             let claude = codec(Dialect::AnthropicMessages).expect("a dialect");
-            let told = written(claude, &error);
-            assert_eq!(told["error"]["type"], "invalid_request_error", "{vendor}");
-            let message = told["error"]["message"].as_str().expect("a text");
+            let response = written(claude, &error);
+            assert_eq!(response["error"]["type"], "invalid_request_error", "{vendor}");
+            let message = response["error"]["message"].as_str().expect("a text");
             match sizes {
                 Some((tokens, limit)) if dialect != Dialect::AnthropicMessages => {
                     let expected = format!("prompt is too long: {tokens} tokens > {limit} maximum");
@@ -504,10 +504,10 @@ fn overflow_messages_translate_between_vendors() {
             }
             assert!(streamed(claude, &error).contains("prompt is too long: "), "{vendor}");
             let google = codec(Dialect::Gemini).expect("a dialect");
-            let told = written(google, &error);
-            let found = (&told["error"]["code"], &told["error"]["status"]);
+            let response = written(google, &error);
+            let found = (&response["error"]["code"], &response["error"]["status"]);
             assert_eq!(found, (&json!(400), &json!("INVALID_ARGUMENT")), "{vendor}");
-            let message = told["error"]["message"].as_str().expect("a text");
+            let message = response["error"]["message"].as_str().expect("a text");
             let expected = "exceeds the maximum number of tokens allowed";
             assert!(message.contains(expected), "{vendor}: {message}");
             if let Some((tokens, limit)) = sizes {

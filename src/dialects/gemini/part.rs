@@ -91,9 +91,8 @@ impl<'a> RawPart<'a> {
     /// True for a part with hidden reasoning and nothing else.
     pub(super) fn is_only_hidden(&self) -> bool {
         let others = [self.inline_data, self.file_data, self.call, self.response];
-        let says_nothing =
-            self.text.is_none_or(str::is_empty) && !others.iter().any(Option::is_some);
-        !self.hidden.is_empty() && says_nothing
+        let is_empty = self.text.is_none_or(str::is_empty) && !others.iter().any(Option::is_some);
+        !self.hidden.is_empty() && is_empty
     }
 
     /// The content of the part, except calls and their results, and a reasoning part for its signature.

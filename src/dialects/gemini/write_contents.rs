@@ -202,7 +202,7 @@ fn groups<'a>(turns: &[&'a Turn], warnings: &mut Warnings) -> Vec<Group<'a>> {
             warnings.dropped("name of a message", "gemini has no names of speakers");
         }
         let mut parts = signed(&turn.parts, |held| own(held, warnings));
-        parts.retain(|it| it.signature.is_some() || says_something(&it.part.content));
+        parts.retain(|it| it.signature.is_some() || has_content(&it.part.content));
         match groups.last_mut() {
             _ if parts.is_empty() => {}
             Some(last) if last.role == role => last.parts.extend(parts),
@@ -232,12 +232,12 @@ pub(super) fn is_lost(_: Role, content: &Content) -> bool {
             reasoning.text.is_empty()
                 && proofs.filter_map(|it| it.for_provider(Dialect::Gemini)).count() == 0
         }
-        content => !says_something(content),
+        content => !has_content(content),
     }
 }
 
 /// False for empty text, which Google rejects.
-fn says_something(content: &Content) -> bool {
+fn has_content(content: &Content) -> bool {
     match content {
         Content::Text(text) => !text.text.is_empty(),
         Content::Reasoning(reasoning) => !reasoning.text.is_empty(),

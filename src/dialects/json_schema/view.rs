@@ -217,8 +217,8 @@ impl<'a> View<'a> {
 
     /// True if the root needs no change.
     pub(super) fn is_object_already(&self) -> bool {
-        let says_object = self.kind().and_then(Node::text) == Some("object");
-        says_object && self.has("properties") && !self.has_alternatives && !self.is_merged
+        let is_object = self.kind().and_then(Node::text) == Some("object");
+        is_object && self.has("properties") && !self.has_alternatives && !self.is_merged
     }
 
     /// Writes it as an object; nested schemas are unchanged.

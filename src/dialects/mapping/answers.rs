@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::super::Codec;
-use super::super::grid::{asking_for_usage, cases, encode};
+use super::super::grid::{cases, encode, request_with_usage};
 use super::requests::{added, dotted, places};
 use super::{clients, dialect_name, table, vendors};
 use crate::llm::{
@@ -103,7 +103,7 @@ fn hello() -> Answer {
 
 fn written(codec: &dyn Codec, answer: &Answer) -> Value {
     let mut out = Vec::new();
-    codec.write_answer(answer, &asking_for_usage(), 1_795_000_000, &mut out);
+    codec.write_answer(answer, &request_with_usage(), 1_795_000_000, &mut out);
     serde_json::from_slice(&out).expect("JSON is written")
 }
 
@@ -228,12 +228,12 @@ fn stops(out: &mut String, header: &[&str]) {
         let cells = clients().map(|(_, codec)| {
             let own = written(codec, &answer(&stop));
             let others = reasons();
-            let telling: BTreeMap<String, Value> = others
+            let differing: BTreeMap<String, Value> = others
                 .iter()
                 .flat_map(|(_, other)| added(&written(codec, &answer(other)), &own))
                 .filter(|(_, value)| !value.is_null())
                 .collect();
-            values_of_leaves(&telling)
+            values_of_leaves(&differing)
         });
         [name.to_owned()].into_iter().chain(cells).collect()
     });
@@ -357,7 +357,7 @@ fn streams(out: &mut String) {
     let mut answer = with_parts(vec![Part::text("Hello").content, Content::ToolCall(call)]);
     answer.choices.iter_mut().for_each(|choice| choice.stop = StopReason::ToolCalls);
     let rows = clients().map(|(dialect, codec)| {
-        let stream = encode(codec, &asking_for_usage(), &chunks_of(&answer));
+        let stream = encode(codec, &request_with_usage(), &chunks_of(&answer));
         let stream = String::from_utf8(stream).expect("UTF-8");
         let names = stream.split("\n\n").filter(|event| !event.is_empty()).map(event_name);
         let mut events: Vec<(String, usize)> = Vec::new();

@@ -589,15 +589,15 @@ fn thinkers(out: &mut String) {
         "\nThe amount of thinking, requested as OpenAI's effort or as a token budget. The output \
          token limit of the request is\n20,000.\n\n",
     );
-    let asked = |reasoning| ChatRequest { reasoning: Some(reasoning), ..hello() };
+    let with_reasoning = |reasoning| ChatRequest { reasoning: Some(reasoning), ..hello() };
     let effort = |effort: &str| {
-        asked(ReasoningSettings { effort: Some(effort.to_owned()), ..Default::default() })
+        with_reasoning(ReasoningSettings { effort: Some(effort.to_owned()), ..Default::default() })
     };
     let probes = [
-        asked(ReasoningSettings { is_off: true, ..Default::default() }),
+        with_reasoning(ReasoningSettings { is_off: true, ..Default::default() }),
         effort("low"),
         effort("high"),
-        asked(ReasoningSettings { tokens_max: Some(4000), ..Default::default() }),
+        with_reasoning(ReasoningSettings { tokens_max: Some(4000), ..Default::default() }),
     ];
     let mut notes = MappingNotes::default();
     let rows: Vec<Vec<String>> = THINKERS

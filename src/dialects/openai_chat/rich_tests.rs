@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::OpenaiChat;
 use crate::dialects::Codec;
 use crate::dialects::codec::{ProviderCodec, RequestPath, TargetModel};
-use crate::dialects::grid::asking_for_usage;
+use crate::dialects::grid::request_with_usage;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     Answer, ChatRequest, Choice, Chunk, ChunkAssembler, Content, Dialect, Image, Media, Part,
@@ -53,13 +53,13 @@ fn answer(parts: Vec<Part>) -> Answer {
 fn whole(dialect: Dialect, parts: &[Part]) -> Value {
     let mut out = Vec::new();
     let answer = answer(parts.to_vec());
-    client(dialect).write_answer(&answer, &asking_for_usage(), 5, &mut out);
+    client(dialect).write_answer(&answer, &request_with_usage(), 5, &mut out);
     serde_json::from_slice(&out).expect("JSON")
 }
 
 /// The events for a client.
 fn events(dialect: Dialect, parts: &[Part]) -> Vec<Value> {
-    let mut encoder = client(dialect).stream_encoder(&asking_for_usage(), 5);
+    let mut encoder = client(dialect).stream_encoder(&request_with_usage(), 5);
     let mut out = Vec::new();
     for chunk in chunks_of(&answer(parts.to_vec())) {
         encoder.push(&chunk, &mut out);
@@ -77,8 +77,8 @@ fn history(dialect: Dialect, body: &Value) -> Vec<Part> {
         .read(text.as_bytes(), |root| client(dialect).read_request(root, &path))
         .expect("JSON")
         .expect("a request");
-    let said = request.turns.into_iter().filter(|turn| turn.role == Role::Assistant);
-    said.flat_map(|turn| turn.parts).collect()
+    let assistant = request.turns.into_iter().filter(|turn| turn.role == Role::Assistant);
+    assistant.flat_map(|turn| turn.parts).collect()
 }
 
 fn image_part() -> Part {
@@ -131,9 +131,9 @@ fn images_round_trip_through_every_client() {
     let message = &chat["choices"][0]["message"];
     assert_eq!(message["content"], "Here.");
     assert_eq!(message["images"][0]["image_url"]["url"], "data:image/png;base64,AAAA");
-    let told = events(Dialect::OpenaiChat, &parts);
+    let events_sent = events(Dialect::OpenaiChat, &parts);
     let images: Vec<&Value> =
-        told.iter().map(|event| &event["choices"][0]["delta"]["images"][0]).collect();
+        events_sent.iter().map(|event| &event["choices"][0]["delta"]["images"][0]).collect();
     let url = "data:image/png;base64,AAAA";
     assert_eq!(images.iter().filter(|it| it["image_url"]["url"] == url).count(), 1);
     let body = json!({ "model": "m", "messages": [message] });
@@ -142,10 +142,10 @@ fn images_round_trip_through_every_client() {
     let link = "![image](data:image/png;base64,AAAA)";
     let claude = whole(Dialect::AnthropicMessages, &parts);
     assert_eq!(claude["content"][1], json!({ "type": "text", "text": link }));
-    let told = events(Dialect::AnthropicMessages, &parts);
-    assert!(told.iter().any(|event| event["delta"]["text"] == link), "{told:?}");
-    let said = json!({ "role": "assistant", "content": claude["content"] });
-    let body = json!({ "model": "m", "max_tokens": 9, "messages": [said] });
+    let events_sent = events(Dialect::AnthropicMessages, &parts);
+    assert!(events_sent.iter().any(|event| event["delta"]["text"] == link), "{events_sent:?}");
+    let assistant = json!({ "role": "assistant", "content": claude["content"] });
+    let body = json!({ "model": "m", "max_tokens": 9, "messages": [assistant] });
     assert_eq!(history(Dialect::AnthropicMessages, &body), parts);
 
     let responses = whole(Dialect::OpenaiResponses, &parts);
@@ -175,8 +175,8 @@ fn audio_reaches_every_client() {
         assert!(message["audio"][member].is_string(), "{message}");
     }
     assert!(message["audio"]["expires_at"].is_u64(), "{message}");
-    let told = events(Dialect::OpenaiChat, &parts);
-    assert!(told.iter().any(|it| it["choices"][0]["delta"]["audio"]["data"] == "AAAA"));
+    let events_sent = events(Dialect::OpenaiChat, &parts);
+    assert!(events_sent.iter().any(|it| it["choices"][0]["delta"]["audio"]["data"] == "AAAA"));
     // The gateway's id is not stored anywhere; the text stays.
     let body = json!({ "model": "m", "messages": [message] });
     assert_eq!(history(Dialect::OpenaiChat, &body), [Part::text("Hi")]);
@@ -185,8 +185,8 @@ fn audio_reaches_every_client() {
     assert_eq!(whole(Dialect::AnthropicMessages, &parts)["content"][1]["text"], link);
     let responses = whole(Dialect::OpenaiResponses, &parts);
     assert_eq!(responses["output"][0]["content"][1]["text"], link);
-    let told = events(Dialect::OpenaiResponses, &parts);
-    assert_eq!(told.last().expect("an end")["response"]["output"], responses["output"]);
+    let events_sent = events(Dialect::OpenaiResponses, &parts);
+    assert_eq!(events_sent.last().expect("an end")["response"]["output"], responses["output"]);
 }
 
 /// OpenRouter's details from three vendors.
@@ -244,8 +244,8 @@ fn reasoning_details_round_trip_through_every_client() {
         assert_eq!(proofs(&sent(back)["reasoning_details"]), proofs(&details()), "{member}");
     }
     let claude = whole(Dialect::AnthropicMessages, &parts);
-    let said = json!({ "role": "assistant", "content": claude["content"] });
-    let body = json!({ "model": "m", "max_tokens": 9, "messages": [said] });
+    let assistant = json!({ "role": "assistant", "content": claude["content"] });
+    let body = json!({ "model": "m", "max_tokens": 9, "messages": [assistant] });
     let back = history(Dialect::AnthropicMessages, &body);
     assert_eq!(proofs(&sent(back)["reasoning_details"]), proofs(&details()));
     let google = whole(Dialect::Gemini, &parts);
@@ -273,9 +273,9 @@ fn reasoning_details_carry_foreign_signatures() {
         })),
         Part::text("Hi"),
     ];
-    let told = events(Dialect::OpenaiChat, &parts);
+    let events_sent = events(Dialect::OpenaiChat, &parts);
     // A client that assembles a stream joins text and signature.
-    let details: Vec<Value> = told
+    let details: Vec<Value> = events_sent
         .iter()
         .filter_map(|event| event["choices"][0]["delta"]["reasoning_details"].as_array())
         .flatten()

@@ -204,7 +204,7 @@ fn tools(
     (target, forms): (&TargetModel<'_>, &CallForms),
     warnings: &mut Warnings,
 ) {
-    let sayable = |tool: &&Tool| match tool {
+    let is_supported = |tool: &&Tool| match tool {
         Tool::Function(_) => true,
         Tool::Raw(foreign) => foreign.dialect == Dialect::OpenaiChat,
         Tool::WebSearch(_) | Tool::CodeExecution => false,
@@ -221,11 +221,11 @@ fn tools(
             _ => {}
         }
     }
-    if !request.tools.iter().any(|tool| sayable(&tool)) {
+    if !request.tools.iter().any(|tool| is_supported(&tool)) {
         return;
     }
     root.array("tools", |array| {
-        for tool in request.tools.iter().filter(sayable) {
+        for tool in request.tools.iter().filter(is_supported) {
             match tool {
                 Tool::Function(function) if forms.kind(&function.name) == CallKind::Custom => {
                     write_custom(array, function);
@@ -337,13 +337,13 @@ mod tests {
         (body, warnings.iter().map(str::to_owned).collect())
     }
 
-    fn asking(parts: Vec<Part>) -> ChatRequest {
+    fn request_with(parts: Vec<Part>) -> ChatRequest {
         ChatRequest { turns: vec![Turn::new(Role::User, parts)], ..ChatRequest::default() }
     }
 
     fn file(media: Media) -> ChatRequest {
         let file = File { media, name: None, context: None, with_citations: false };
-        asking(vec![Part::new(Content::File(file))])
+        request_with(vec![Part::new(Content::File(file))])
     }
 
     #[test]
@@ -424,7 +424,7 @@ mod tests {
 
     #[test]
     fn metadata_requires_store() {
-        let mut request = asking(vec![Part::text("Hello")]);
+        let mut request = request_with(vec![Part::text("Hello")]);
         request.metadata = vec![("team".to_owned(), "a".to_owned())];
         let (body, warnings) = written(&request, true);
         assert_eq!((body.get("metadata"), warnings.len()), (None, 1));

@@ -106,11 +106,12 @@ pub(super) fn write(answer: &Answer, request: &ChatRequest, now_unix: u64, out: 
 fn write_output(out: &mut Vec<u8>, choice: &Choice, (id, status): (&str, &str), forms: &CallForms) {
     let shown: Vec<Cow<'_, Content>> =
         choice.parts.iter().map(|part| output::shown(&part.content)).collect();
-    let sayable: Vec<&Content> =
+    let supported: Vec<&Content> =
         shown.iter().map(AsRef::as_ref).filter(|it| output::kind_of(it, forms).is_some()).collect();
     let mut logprobs: &[TokenLogprob] = &choice.logprobs;
     let mut index = 0;
-    let mut groups = sayable.chunk_by(|before, next| output::is_one_item(before, next)).peekable();
+    let mut groups =
+        supported.chunk_by(|before, next| output::is_one_item(before, next)).peekable();
     write_array(out, |array| {
         while let Some(group) = groups.next() {
             let Some(first) = group.first() else { continue };

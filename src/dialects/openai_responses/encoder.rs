@@ -48,7 +48,7 @@ pub(super) struct Encoder {
     /// The item of each open part, and its index in that item.
     parts: BTreeMap<u32, (usize, usize)>,
     /// The item whose text is open.
-    speaking: Option<usize>,
+    open_message: Option<usize>,
     /// Log probabilities that arrived before their text.
     early: Vec<TokenLogprob>,
     bytes: usize,
@@ -74,7 +74,7 @@ impl Encoder {
             sequence: 0,
             items: Vec::new(),
             parts: BTreeMap::new(),
-            speaking: None,
+            open_message: None,
             early: Vec::new(),
             bytes: 0,
             stop: StopReason::Stop,
@@ -135,7 +135,7 @@ impl Encoder {
         let Some(kind) = output::kind_of(content, &self.forms) else { return };
         self.begin(&Start::default(), out);
         let (begun, grown) = deltas_of(content);
-        let joined = self.speaking.filter(|index| {
+        let joined = self.open_message.filter(|index| {
             let last = self.items.get(*index).and_then(|item| item.parts.last());
             last.is_some_and(|last| output::is_one_item(&last.content, content))
         });
@@ -176,7 +176,7 @@ impl Encoder {
 
     /// Begins an item, and ends the open text.
     fn open_item(&mut self, kind: &'static str, content: &Content, out: &mut Vec<u8>) -> usize {
-        if let Some(before) = self.speaking.take() {
+        if let Some(before) = self.open_message.take() {
             self.finish_item(before, "completed", out);
         }
         let index = self.items.len();
@@ -189,7 +189,7 @@ impl Encoder {
             root.key("item").extend_from_slice(&begun);
         });
         if matches!(kind, "msg" | "rs") {
-            self.speaking = Some(index);
+            self.open_message = Some(index);
         }
         self.items.push(ItemBuffer { id, parts: Vec::new(), written: Vec::new() });
         index
@@ -299,7 +299,7 @@ impl Encoder {
     /// Appends log probabilities, with a delta without text.
     fn tokens(&mut self, tokens: Vec<TokenLogprob>, out: &mut Vec<u8>) {
         self.keep(tokens.iter().map(|token| 64 * (1 + token.top.len())).sum());
-        let open = self.speaking.and_then(|index| {
+        let open = self.open_message.and_then(|index| {
             let place = self.items.get(index)?.parts.len().checked_sub(1)?;
             let part = self.part_mut(index, place)?;
             let is_text = matches!(part.content, Content::Text(_)) && !part.is_closed;
@@ -390,7 +390,7 @@ impl Encoder {
         let (status, _) = status_of(reason);
         // Only the last item is incomplete.
         let last = self.items.len().checked_sub(1);
-        let cut = self.speaking.take().filter(|index| Some(*index) == last);
+        let cut = self.open_message.take().filter(|index| Some(*index) == last);
         for index in 0..self.items.len() {
             let is_cut = cut == Some(index);
             self.finish_item(index, if is_cut { status } else { "completed" }, out);

@@ -458,7 +458,7 @@ mod tests {
         Ok((serde_json::from_slice(&out).expect("JSON"), warnings.header()))
     }
 
-    fn asking(parts: Vec<Part>) -> ChatRequest {
+    fn request_with(parts: Vec<Part>) -> ChatRequest {
         ChatRequest { turns: vec![Turn::new(Role::User, parts)], ..ChatRequest::default() }
     }
 
@@ -484,7 +484,7 @@ mod tests {
                 "audio by address",
             ),
         ] {
-            let refused = write_for(&asking(vec![Part::new(content.clone())]), true);
+            let refused = write_for(&request_with(vec![Part::new(content.clone())]), true);
             assert_eq!(refused.expect_err("refused").what, what);
             let result = ToolResult {
                 id: "c".to_owned(),
@@ -516,7 +516,7 @@ mod tests {
             prediction: Some("x".to_owned()),
             modalities: vec!["text".to_owned(), "audio".to_owned()],
             tools: vec![Tool::Function(function), Tool::WebSearch(search), Tool::Raw(foreign())],
-            ..asking(vec![Part::text("q"), Part::new(Content::Raw(foreign()))])
+            ..request_with(vec![Part::text("q"), Part::new(Content::Raw(foreign()))])
         };
         let (body, warnings) = write_for(&request, true).expect("a request");
         for part in [
@@ -551,7 +551,7 @@ mod tests {
         let request = ChatRequest {
             tools: vec![function],
             reasoning: Some(thinking),
-            ..asking(vec![Part::text("q")])
+            ..request_with(vec![Part::text("q")])
         };
         let (body, _) = write_for(&request, true).expect("a request");
         assert_eq!((&body["store"], &body["tools"][0]["strict"]), (&false.into(), &false.into()));

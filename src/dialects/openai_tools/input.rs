@@ -84,7 +84,7 @@ impl InputReader {
         let place = std::mem::replace(&mut self.place, InputPosition::Behind);
         match place {
             InputPosition::Inside | InputPosition::Behind => String::new(),
-            InputPosition::Before | InputPosition::Elsewhere => meant(arguments),
+            InputPosition::Before | InputPosition::Elsewhere => any_input_of(arguments),
         }
     }
 
@@ -181,7 +181,7 @@ fn unicode_escape(text: &str) -> Option<(char, usize)> {
 
 /// The text in arguments of another form: the member `input`, or the only text among them, or all of
 /// them.
-fn meant(arguments: &str) -> String {
+fn any_input_of(arguments: &str) -> String {
     use serde_json::Value;
     match serde_json::from_str(arguments) {
         Ok(Value::String(text)) => text,

@@ -81,11 +81,11 @@ fn is_shadowed(exchange: &Exchange<'_>, rule: &CacheRule) -> bool {
 }
 
 /// Remembers an answer that is about to be served, for its client's feedback.
-pub(crate) fn remember_served(exchange: &Exchange<'_>, asked: Key, entry: Key) {
+pub(crate) fn remember_served(exchange: &Exchange<'_>, question: Key, entry: Key) {
     let record = &exchange.record;
     let id = record.id.to_string();
     let trace_id = record.trace_id.as_deref().unwrap_or(&id);
-    let served = Served { asked, entry };
+    let served = Served { question, entry };
     exchange.worker.cache().note_served(record.key.as_deref(), trace_id, served);
 }
 
@@ -109,7 +109,7 @@ pub(crate) struct AnswerCheck {
 /// be served, those count for which `is_good`.
 pub(crate) fn decide(
     exchange: &Exchange<'_>,
-    (asked, rule): (Key, &CacheRule),
+    (question, rule): (Key, &CacheRule),
     found: &SemanticMatch,
     is_good: impl Fn(&Neighbor) -> bool,
 ) -> SemanticDecision {
@@ -119,7 +119,7 @@ pub(crate) fn decide(
         Verdict::Verify { weight } => candidate.map(|it| {
             let route = exchange.record.route.as_deref().unwrap_or_default().to_owned();
             let cosine = it.assessment.nearness(policy(exchange));
-            Box::new(SampledCheck { route, asked, stored: it.key, cosine, weight })
+            Box::new(SampledCheck { route, question, stored: it.key, cosine, weight })
         }),
         Verdict::Serve => None,
     };

@@ -36,7 +36,7 @@ pub(crate) fn apply(
     let mut evicted = 0;
     if feedback.value < 0 && feedback.weight > 0.0 {
         for served in cache.take_served(exchange.record.key.as_deref(), &feedback.trace_id) {
-            cache.block_pair(served.asked, served.entry);
+            cache.block_pair(served.question, served.entry);
             cache.remove(&served.entry, exchange.record.at_unix);
             exchange.worker.recorder().count(Counter::CacheRejections);
             evicted += 1;

@@ -38,8 +38,8 @@ impl TierRewriter {
     }
 
     /// Whether the next event is looked at. `is_telling`: it ends a choice or reports usage.
-    pub(crate) fn looks_at(&self, is_telling: bool) -> bool {
-        self.looks_at_all || is_telling
+    pub(crate) fn looks_at(&self, ends_or_reports: bool) -> bool {
+        self.looks_at_all || ends_or_reports
     }
 
     /// The data of an event that is looked at, in OpenAI's words. None where there is nothing to change.

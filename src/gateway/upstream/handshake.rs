@@ -47,12 +47,12 @@ impl<'h> Handshake<'h> {
     /// Reads it off the request.
     pub(crate) fn read(head: &'h RequestHead) -> Result<Self, GatewayError> {
         // An upgrade of HTTP/1.0 is to be ignored (RFC 9110 section 7.8).
-        let is_asked = head.method() == Method::Get
+        let is_upgrade = head.method() == Method::Get
             && head.version() == Version::Http11
             && has_token(head.fields(), "connection", b"upgrade")
             && has_token(head.fields(), "upgrade", b"websocket")
             && only(head.fields(), "sec-websocket-version") == Some(VERSION);
-        if !is_asked {
+        if !is_upgrade {
             return Err(GatewayError::UpgradeRequired);
         }
         let invalid = |text: &'static str| GatewayError::Invalid(text.into());

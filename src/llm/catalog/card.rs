@@ -59,7 +59,7 @@ pub struct ModelCard {
     pub(super) output_tokens_max: Option<u32>,
     pub(super) abilities: Abilities,
     /// What is not among `abilities` it cannot do.
-    pub(super) tells_all_abilities: bool,
+    pub(super) lists_all_abilities: bool,
     pub(super) retires: Option<&'static str>,
     pub(super) off_peak: Option<Box<Hours>>,
     pub(super) factors: Factors,
@@ -123,7 +123,7 @@ impl ModelCard {
     pub fn reads_text_only(&self) -> bool {
         const OTHERS: [Ability; 4] =
             [Ability::Vision, Ability::AudioIn, Ability::VideoIn, Ability::Pdf];
-        self.tells_all_abilities && !OTHERS.iter().any(|other| self.abilities.has(*other))
+        self.lists_all_abilities && !OTHERS.iter().any(|other| self.abilities.has(*other))
     }
 
     /// The day its vendor will end it or has ended it, `YYYY-MM-DD`, if known.
@@ -170,7 +170,7 @@ impl ModelCard {
             context_tokens: None,
             output_tokens_max: None,
             abilities: Abilities::default(),
-            tells_all_abilities: false,
+            lists_all_abilities: false,
             retires: None,
             off_peak: Hours::parse(off_peak).map(Box::new),
             source: None,

@@ -57,7 +57,7 @@ pub(super) fn built_in(text: &'static str) -> Result<BuiltIn, serde_json::Error>
         let cards = rows.0.into_iter().map(|(model, row)| row.card(model, &sources));
         let mut cards: Vec<ModelCard> = cards.collect::<Result<_, _>>()?;
         if TELL_ALL.contains(&name) {
-            cards.iter_mut().for_each(|card| card.tells_all_abilities = has_a_full_list(card));
+            cards.iter_mut().for_each(|card| card.lists_all_abilities = has_a_full_list(card));
         }
         vendors.push(Vendor { name: name.to_owned(), cards });
     }
@@ -130,7 +130,7 @@ impl Row<'static> {
             context_tokens: self.context,
             output_tokens_max: self.output,
             abilities,
-            tells_all_abilities: false,
+            lists_all_abilities: false,
             retires: self.retires,
             off_peak: hours.transpose()?.map(Box::new),
             factors: self.factors,

@@ -161,7 +161,7 @@ impl ModelSettings {
             context_tokens: None,
             output_tokens_max: None,
             abilities: Abilities::default(),
-            tells_all_abilities: false,
+            lists_all_abilities: false,
             retires: None,
             off_peak: None,
             factors: Factors::default(),
@@ -172,7 +172,7 @@ impl ModelSettings {
         card.context_tokens = self.context_tokens.or(card.context_tokens);
         card.output_tokens_max = self.output_tokens_max.or(card.output_tokens_max);
         if let Some(abilities) = abilities {
-            (card.abilities, card.tells_all_abilities) = (abilities, true);
+            (card.abilities, card.lists_all_abilities) = (abilities, true);
         }
         if !rates.is_empty() {
             (card.prices, card.source, card.off_peak) = (Prices::new(rates), None, None);

@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn effort_maps_to_nearest_supported() {
         let rules = |model| rules("openai", Dialect::OpenaiResponses, model);
-        for (model, asked, expected) in [
+        for (model, requested, expected) in [
             ("gpt-5", "none", "minimal"),
             ("gpt-5", "xhigh", "high"),
             ("gpt-5.1", "minimal", "low"),
@@ -189,7 +189,7 @@ mod tests {
             ("o3", "none", "low"),
             ("gpt-4o", "low", "low"),
         ] {
-            assert_eq!(rules(model).nearest_effort(asked).0, expected, "{model} {asked}");
+            assert_eq!(rules(model).nearest_effort(requested).0, expected, "{model} {requested}");
         }
     }
 
@@ -298,7 +298,7 @@ mod tests {
 
     #[test]
     fn claude_models_have_expected_efforts() {
-        for (model, told, expected, without_thinking) in [
+        for (model, requested, expected, without_thinking) in [
             ("claude-opus-4-6", "xhigh", "high", "xhigh"),
             ("claude-opus-4-6", "max", "max", "max"),
             ("claude-opus-4-7", "xhigh", "xhigh", "xhigh"),
@@ -309,10 +309,10 @@ mod tests {
             ("model-1", "xhigh", "xhigh", "xhigh"),
         ] {
             let rules = rules("anthropic", Dialect::AnthropicMessages, model);
-            assert_eq!(rules.nearest_effort(told).0, expected, "{model} {told}");
-            if told != "none" {
-                let found = rules.nearest_effort_without_thinking(told).0;
-                assert_eq!(found, without_thinking, "{model} {told}");
+            assert_eq!(rules.nearest_effort(requested).0, expected, "{model} {requested}");
+            if requested != "none" {
+                let found = rules.nearest_effort_without_thinking(requested).0;
+                assert_eq!(found, without_thinking, "{model} {requested}");
             }
         }
     }

@@ -56,7 +56,7 @@ impl Encoder {
     pub(super) fn prove_call(&mut self, call: &ToolCall, out: &mut Vec<u8>) {
         let Some(signature) = &call.signature else { return };
         let index = self.open_item("rs", &Content::Reasoning(Reasoning::default()), out);
-        self.speaking = None;
+        self.open_message = None;
         if let Some(item) = self.items.get_mut(index) {
             output::write_proof_of_call(&mut item.written, &item.id, &call.id, signature);
         }
