@@ -207,8 +207,8 @@ fn read(sentence: &str, message: &str) -> Option<Sizes> {
     let mut sizes = Sizes::default();
     let mut rest = message;
     for piece in sentence.split(['*', '}']) {
-        let (words, name) = piece.split_once('{').unwrap_or((piece, ""));
-        rest = rest.get(rest.find(words)? + words.len()..)?;
+        let (literal, name) = piece.split_once('{').unwrap_or((piece, ""));
+        rest = rest.get(rest.find(literal)? + literal.len()..)?;
         match name {
             "tokens" => sizes.tokens = number(rest),
             "limit" => sizes.limit = number(rest),

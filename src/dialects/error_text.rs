@@ -17,7 +17,7 @@ pub(super) fn message_of(error: Node<'_>) -> Option<String> {
     if let Some(text) = error.text() {
         return filled(text);
     }
-    let direct = MESSAGES.iter().filter_map(|key| error.get(key)).find_map(words);
+    let direct = MESSAGES.iter().filter_map(|key| error.get(key)).find_map(message_in);
     let direct = direct.map(|message| match message_behind(error) {
         Some(cause) if !message.contains(&cause) => format!("{message}: {cause}"),
         _ => message,
@@ -37,7 +37,7 @@ fn message_behind(error: Node<'_>) -> Option<String> {
 }
 
 /// The message in a member: a string, a list of violations, or an object with either.
-fn words(value: Node<'_>) -> Option<String> {
+fn message_in(value: Node<'_>) -> Option<String> {
     if let Some(text) = value.text() {
         return filled(text);
     }
@@ -48,7 +48,7 @@ fn words(value: Node<'_>) -> Option<String> {
     }
     // Mistral puts its validator's list into the message.
     let inner = ["detail", "message", "msg", "error"].iter().filter_map(|key| value.get(key));
-    inner.filter(|it| it.text().is_some() || it.is_array()).find_map(words)
+    inner.filter(|it| it.text().is_some() || it.is_array()).find_map(message_in)
 }
 
 /// One violation in pydantic's format: the location in the request, and the fault.

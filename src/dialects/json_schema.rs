@@ -133,9 +133,10 @@ fn may_leave_subset(text: &str) -> bool {
         br#""unevaluated"#,
     ];
     let text = text.as_bytes();
-    let count = |word: &[u8]| memchr::memmem::find_iter(text, word).count();
+    let count = |keyword: &[u8]| memchr::memmem::find_iter(text, keyword).count();
     let has_list = memchr::memmem::find(text, br#""type":["#).is_some();
-    let has_keyword = || KEYWORDS.iter().any(|word| memchr::memmem::find(text, word).is_some());
+    let has_keyword =
+        || KEYWORDS.iter().any(|keyword| memchr::memmem::find(text, keyword).is_some());
     has_list || has_keyword() || count(br#""properties":"#) > count(br#""type":"object""#)
 }
 

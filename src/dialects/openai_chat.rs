@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn members_of_compatible_servers_are_read() {
-        for (word, expected) in [
+        for (reason, expected) in [
             ("stop", StopReason::Stop),
             ("length", StopReason::Length),
             ("model_length", StopReason::Length),
@@ -107,7 +107,7 @@ mod tests {
             ("tool_calls", StopReason::ToolCalls),
             ("eos", StopReason::Stop),
         ] {
-            assert_eq!(answer::stop_reason(word), expected, "{word}");
+            assert_eq!(answer::stop_reason(reason), expected, "{reason}");
         }
     }
 

@@ -98,7 +98,7 @@ impl<E: StreamEncoder> PartOrder<E> {
     fn keep(&mut self, part: u32, chunk: &Chunk, out: &mut Vec<u8>) {
         let Some(waiting) = self.waiting.iter_mut().find(|it| it.part == part) else { return };
         waiting.chunks.push(chunk.clone());
-        self.waiting_bytes += PIECE_BYTES + words_of(chunk);
+        self.waiting_bytes += PIECE_BYTES + text_bytes(chunk);
         if self.waiting_bytes > WAITING_BYTES_MAX {
             let error = ApiError {
                 status: 502,
@@ -130,7 +130,7 @@ impl<E: StreamEncoder> PartOrder<E> {
         {
             for chunk in next.chunks {
                 self.waiting_bytes =
-                    self.waiting_bytes.saturating_sub(PIECE_BYTES + words_of(&chunk));
+                    self.waiting_bytes.saturating_sub(PIECE_BYTES + text_bytes(&chunk));
                 match &chunk {
                     Chunk::BlockStart { content, .. } => self.open(next.part, &chunk, content, out),
                     Chunk::BlockDelta { delta, .. } => self.grow(next.part, &chunk, delta, out),
@@ -186,7 +186,7 @@ impl<E: StreamEncoder> StreamEncoder for PartOrder<E> {
 }
 
 /// Size of the text in a chunk.
-fn words_of(chunk: &Chunk) -> usize {
+fn text_bytes(chunk: &Chunk) -> usize {
     match chunk {
         Chunk::BlockDelta { delta: Delta::Text(text) | Delta::Arguments(text), .. } => text.len(),
         Chunk::BlockDelta { delta: Delta::Signature(signature), .. } => signature.text.len(),
@@ -327,8 +327,8 @@ mod tests {
     fn ordered_parts_are_not_delayed() {
         let chunks = [call(0), grow(0, "{}"), call(1), grow(1, "{\"b\":")];
         assert_eq!(run(&chunks), ["open 0", "grow 0 {}", "close 0", "open 1", "grow 1 {\"b\":"]);
-        let words = [text(0), close(0), text(1), close(1)];
-        assert_eq!(run(&words), ["open 0", "close 0", "open 1", "close 1"]);
+        let chunks = [text(0), close(0), text(1), close(1)];
+        assert_eq!(run(&chunks), ["open 0", "close 0", "open 1", "close 1"]);
     }
 
     #[test]

@@ -76,7 +76,7 @@ fn translate(turn: &mut Turn, dialect: Dialect, warnings: &mut Warnings) {
             let Content::Raw(foreign) = &part.content else { continue };
             warnings
                 .changed("a part of a tool result", "sent as text, only another dialect has it");
-            let text = words(foreign).unwrap_or_else(|| foreign.json.text().to_owned());
+            let text = text_of(foreign).unwrap_or_else(|| foreign.json.text().to_owned());
             part.content = Part::text(&text).content;
         }
     }
@@ -85,7 +85,7 @@ fn translate(turn: &mut Turn, dialect: Dialect, warnings: &mut Warnings) {
             return true;
         }
         let Content::Raw(foreign) = &part.content else { return true };
-        let Some(text) = words(foreign) else {
+        let Some(text) = text_of(foreign) else {
             warnings.dropped("a part of a message", ELSEWHERE);
             return false;
         };
@@ -97,15 +97,15 @@ fn translate(turn: &mut Turn, dialect: Dialect, warnings: &mut Warnings) {
 
 /// The text of a part of another dialect: Anthropic's documents in blocks, the application's search
 /// results, and tool references.
-fn words(foreign: &DialectJson) -> Option<String> {
+fn text_of(foreign: &DialectJson) -> Option<String> {
     if foreign.dialect != Dialect::AnthropicMessages {
         return None;
     }
     let text = foreign.json.text().as_bytes();
-    Scanner::default().read(text, words_of_block).ok().flatten()
+    Scanner::default().read(text, text_of_block).ok().flatten()
 }
 
-fn words_of_block(block: Node<'_>) -> Option<String> {
+fn text_of_block(block: Node<'_>) -> Option<String> {
     let (head, content) = match block.text_of("type") {
         "tool_reference" => return Some(format!("Tool: {}", block.text_of("tool_name"))),
         "search_result" => {
@@ -214,7 +214,7 @@ mod tests {
                 continue;
             }
             let text = Value::from(conversation(dialect, &body).clone()).to_string();
-            for word in [
+            for fragment in [
                 "get_weather",
                 "Oslo",
                 "https://o.example",
@@ -223,7 +223,7 @@ mod tests {
                 "Bergen",
                 "Rain",
             ] {
-                assert!(text.contains(word), "{dialect:?}: no {word} in {text}");
+                assert!(text.contains(fragment), "{dialect:?}: no {fragment} in {text}");
             }
             assert!(!warnings.is_empty(), "{dialect:?}");
         }

@@ -7,8 +7,8 @@ use memchr::memmem::Finder;
 use crate::llm::{Dialect, Edit, edit_members, member_text, quote};
 
 /// OpenAI's name for the tier `word` of a request. None if OpenAI has no such tier.
-pub(super) fn of_request(word: &str) -> Option<&'static str> {
-    match word.to_ascii_lowercase().as_str() {
+pub(super) fn of_request(tier: &str) -> Option<&'static str> {
+    match tier.to_ascii_lowercase().as_str() {
         "auto" => Some("auto"),
         // Google's, Anthropic's and Groq's names for the default.
         "default" | "standard" | "standard_only" | "on_demand" | "unspecified" => Some("default"),
@@ -25,8 +25,8 @@ pub(super) fn of_request(word: &str) -> Option<&'static str> {
 
 /// OpenAI's name for the tier `word` of a response, where `fast` is `priority` too (API reference,
 /// "service_tier", read November 2026). Clients accept no other names.
-pub(super) fn of_answer(word: &str) -> Option<&'static str> {
-    match of_request(word)? {
+pub(super) fn of_answer(tier: &str) -> Option<&'static str> {
+    match of_request(tier)? {
         "fast" | "ultrafast" => Some("priority"),
         known => Some(known),
     }
@@ -51,9 +51,9 @@ pub fn with_openais_tier(dialect: Dialect, answer: &[u8]) -> Option<Vec<u8>> {
 fn translated(object: &[u8]) -> Option<Vec<u8>> {
     const KEY: &str = "service_tier";
     let quoted = member_text(object, KEY)?.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-    let word = std::str::from_utf8(quoted).ok()?;
-    let edited = match of_answer(word) {
-        Some(known) if known == word => return None,
+    let tier = std::str::from_utf8(quoted).ok()?;
+    let edited = match of_answer(tier) {
+        Some(known) if known == tier => return None,
         Some(known) => edit_members(object, &[Edit::Set { key: KEY, json: &quote(known) }]),
         None => edit_members(object, &[Edit::Remove { key: KEY }]),
     };
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn responses_use_openai_tier_names_only() {
-        for (word, expected) in [
+        for (name, expected) in [
             ("standard", Some("default")),
             ("on_demand", Some("default")),
             ("default", Some("default")),
@@ -95,7 +95,7 @@ mod tests {
             ("batch", None),
             ("turbo", None),
         ] {
-            let tier = Some(word.to_owned());
+            let tier = Some(name.to_owned());
             let choices = vec![Choice::default()];
             let answer = Answer { service_tier: tier, choices, ..Answer::default() };
             for dialect in OPENAI {
@@ -107,29 +107,29 @@ mod tests {
                 codec.write_answer(&answer, &ChatRequest::default(), 0, &mut out);
                 let whole: Value = serde_json::from_slice(&out).expect("JSON");
                 let tier_of = |value: &Value| value["service_tier"].as_str().map(str::to_owned);
-                assert_eq!(tier_of(&whole).as_deref(), expected, "{dialect:?} {word}");
+                assert_eq!(tier_of(&whole).as_deref(), expected, "{dialect:?} {name}");
                 for event in streamed(codec, &answer) {
                     let response = event.get("response").unwrap_or(&event);
                     assert_eq!(
                         tier_of(response).as_deref(),
                         expected,
-                        "{dialect:?} {word}: {event}"
+                        "{dialect:?} {name}: {event}"
                     );
                 }
             }
         }
         // Anthropic's own three names.
-        for (word, expected) in
+        for (tier, expected) in
             [("default", Some("standard")), ("priority", Some("priority")), ("reserved", None)]
         {
-            let start = Start { service_tier: Some(word.to_owned()), ..Start::default() };
+            let start = Start { service_tier: Some(tier.to_owned()), ..Start::default() };
             let codec = codec(Dialect::AnthropicMessages).expect("a dialect");
             let mut encoder = codec.stream_encoder(&ChatRequest::default(), 0);
             let mut out = Vec::new();
             encoder.push(&Chunk::Start(start), &mut out);
             encoder.push(&Chunk::Done, &mut out);
             let text = String::from_utf8(out).expect("UTF-8");
-            let tier_of = expected.map(|word| format!(r#""service_tier":"{word}""#));
+            let tier_of = expected.map(|tier| format!(r#""service_tier":"{tier}""#));
             assert_eq!(text.contains("service_tier"), tier_of.is_some(), "{text}");
             assert!(tier_of.is_none_or(|tier_of| text.contains(&tier_of)), "{text}");
         }
@@ -158,8 +158,8 @@ mod tests {
         writer.write_request(&request, &target, &mut warnings, &mut out).expect("sayable");
         let body: Value = serde_json::from_slice(&out).expect("JSON");
         let places = [&body["service_tier"], &body["serviceTier"]["type"], &body["serviceTier"]];
-        let word = places.into_iter().find(|it| it.is_string()).cloned().unwrap_or_default();
-        (word, warnings.iter().filter(|it| it.contains("service_tier")).count())
+        let tier = places.into_iter().find(|it| it.is_string()).cloned().unwrap_or_default();
+        (tier, warnings.iter().filter(|it| it.contains("service_tier")).count())
     }
 
     #[test]
@@ -168,8 +168,8 @@ mod tests {
             AnthropicMessages as Claude, BedrockConverse as Bedrock, Gemini, OpenaiChat as Chat,
             OpenaiResponses as Responses,
         };
-        let google = |word: &str| format!(r#""serviceTier":"{word}""#);
-        let other = |word: &str| format!(r#""service_tier":"{word}""#);
+        let google = |tier: &str| format!(r#""serviceTier":"{tier}""#);
+        let other = |tier: &str| format!(r#""service_tier":"{tier}""#);
         for (client, member, provider, is_original, expected, warnings) in [
             (Gemini, google("standard"), Chat, true, Some("default"), 0),
             (Gemini, google("STANDARD"), Responses, true, Some("default"), 0),

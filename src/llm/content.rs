@@ -279,7 +279,7 @@ impl Media {
 
     /// The words of a text that is here.
     #[must_use]
-    pub fn words(&self) -> Option<String> {
+    pub fn plain_text_content(&self) -> Option<String> {
         let is_text = self.media_type.as_deref().is_some_and(|it| it.starts_with("text/"));
         match &self.source {
             MediaSource::Base64(data) if is_text => String::from_utf8(decode_base64(data)?).ok(),
@@ -337,8 +337,8 @@ mod tests {
 
     #[test]
     fn plain_text_files_are_decoded() {
-        assert_eq!(Media::plain_text("Grüße").words().as_deref(), Some("Grüße"));
-        assert_eq!(Media::base64("text/plain", "/w==").words(), None);
-        assert_eq!(Media::base64("image/png", "Zm9v").words(), None);
+        assert_eq!(Media::plain_text("Grüße").plain_text_content().as_deref(), Some("Grüße"));
+        assert_eq!(Media::base64("text/plain", "/w==").plain_text_content(), None);
+        assert_eq!(Media::base64("image/png", "Zm9v").plain_text_content(), None);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::read_block::{arguments, citations};
 use super::signature::{self, Redacted};
-use super::write_block::{tool_use, words};
+use super::write_block::{text_block, tool_use};
 use super::{name, usage};
 use crate::dialects::{answer_id, media_link};
 use crate::llm::{
@@ -133,7 +133,7 @@ impl Ending {
                 details.null("category");
                 match self.refusal.as_str() {
                     "" => details.null("explanation"),
-                    words => details.text("explanation", words),
+                    text => details.text("explanation", text),
                 }
             });
         } else {
@@ -151,7 +151,7 @@ pub(super) fn write(answer: &Answer, now_unix: u64, out: &mut Vec<u8>) {
     let mut ending = Ending { stop, ..Ending::default() };
     for part in parts {
         match &part.content {
-            Content::Refusal(words) => ending.refusal.push_str(words),
+            Content::Refusal(text) => ending.refusal.push_str(text),
             Content::ToolCall(_) => ending.has_calls = true,
             _ => {}
         }
@@ -183,7 +183,7 @@ fn write_content(array: &mut ArrayWriter<'_>, content: &Content, now_unix: u64, 
         // Clients send the content back, and the vendor rejects an empty text.
         Content::Text(text) if text.text.is_empty() && text.citations.is_empty() => {}
         Content::Text(text) => array.object(|block| {
-            words(block, &text.text);
+            text_block(block, &text.text);
             if !text.citations.is_empty() {
                 block.array("citations", |list| {
                     for citation in &text.citations {
@@ -207,7 +207,7 @@ fn write_content(array: &mut ArrayWriter<'_>, content: &Content, now_unix: u64, 
         }
         content => {
             if let Some(link) = media_link::link(content) {
-                array.object(|block| words(block, &link));
+                array.object(|block| text_block(block, &link));
             }
         }
     }

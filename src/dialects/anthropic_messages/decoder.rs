@@ -167,9 +167,9 @@ impl Decoder {
             return;
         }
         self.close_all(out);
-        if let Some(words) = explanation(delta) {
+        if let Some(text) = explanation(delta) {
             let part = self.open(Content::Refusal(String::new()), out);
-            grow(part, Delta::Text(words.to_owned()), out);
+            grow(part, Delta::Text(text.to_owned()), out);
             out.push(Chunk::BlockStop { choice: 0, part });
         }
         out.push(Chunk::Finish { choice: 0, reason: stop_reason(delta) });
@@ -232,13 +232,13 @@ impl Decoder {
             self.blocks.insert(index, Open { part, is_open: true, kind });
         }
         let Some(open) = self.blocks.get_mut(&index) else { return };
-        let words = |key: &str| {
+        let text = |key: &str| {
             let text = delta.get(key).and_then(Node::text).filter(|text| !text.is_empty());
             text.map(|text| Delta::Text(text.to_owned()))
         };
         let delta = match (kind, &mut open.kind) {
-            ("text_delta", Kind::Text) => words("text"),
-            ("thinking_delta", Kind::Thought(_)) => words("thinking"),
+            ("text_delta", Kind::Text) => text("text"),
+            ("thinking_delta", Kind::Thought(_)) => text("thinking"),
             ("signature_delta", Kind::Thought(reasoning)) => {
                 reasoning.proof(delta.text_of("signature"))
             }

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::answer::{Ending, ID_PREFIX, call_id, redacted, write_citation};
-use super::write_block::words;
+use super::write_block::text_block;
 use super::{error, name, signature, usage};
 use crate::dialects::codec::StreamEncoder;
 use crate::dialects::{answer_id, media_link, sse};
@@ -263,7 +263,7 @@ impl Encoder {
             _ => None,
         });
         let index = self.begin_block(out, |block| match &proof {
-            None => words(block, ""),
+            None => text_block(block, ""),
             Some(proof) => {
                 block.text("type", "thinking");
                 block.text("thinking", "");
@@ -638,7 +638,7 @@ mod tests {
     #[test]
     fn failed_stream_does_not_look_complete() {
         let begun = [Chunk::Start(Start::default()), open(0, Content::Text(Text::default()))];
-        let words = grow(0, Delta::Text("Hi".to_owned()));
+        let delta = grow(0, Delta::Text("Hi".to_owned()));
         let error = ApiError {
             status: 529,
             message: "Overloaded".to_owned(),
@@ -647,11 +647,11 @@ mod tests {
             param: None,
         };
         let failed: Vec<Chunk> =
-            begun.iter().chain([&words, &Chunk::Error(error.clone())]).cloned().collect();
+            begun.iter().chain([&delta, &Chunk::Error(error.clone())]).cloned().collect();
         let stream = encode(&failed);
         assert_eq!(outline(&stream), ["message_start", "start 0", "delta 0", "error"]);
         assert_eq!(decode(&stream), Err(error));
-        let cut: Vec<Chunk> = begun.iter().chain([&words, &close(0)]).cloned().collect();
+        let cut: Vec<Chunk> = begun.iter().chain([&delta, &close(0)]).cloned().collect();
         assert_eq!(decode(&encode(&cut)), Ok(None));
         assert_eq!(
             outline(&encode(&[Chunk::Done])),

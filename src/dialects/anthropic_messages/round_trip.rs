@@ -15,7 +15,7 @@ use crate::llm::{
 };
 
 /// Text that is not blank and does not end in white space.
-fn words() -> impl Strategy<Value = String> {
+fn any_text() -> impl Strategy<Value = String> {
     "[a-z \"\\\\\n\u{e9}]{0,8}x"
 }
 
@@ -33,7 +33,7 @@ fn with_cache(content: impl Strategy<Value = Content>) -> impl Strategy<Value = 
 }
 
 fn text() -> impl Strategy<Value = Content> {
-    words().prop_map(|text| Content::Text(Text { text, citations: Vec::new() }))
+    any_text().prop_map(|text| Content::Text(Text { text, citations: Vec::new() }))
 }
 
 fn source(media_type: &'static str) -> impl Strategy<Value = Media> {
@@ -49,8 +49,8 @@ fn source(media_type: &'static str) -> impl Strategy<Value = Media> {
 fn shown() -> impl Strategy<Value = Content> {
     let image = source("image/png").prop_map(|media| Content::Image(Image { media, detail: None }));
     let media =
-        prop_oneof![source("application/pdf"), words().prop_map(|it| Media::plain_text(&it))];
-    let file = (media, option::of(words()), option::of(words()), any::<bool>());
+        prop_oneof![source("application/pdf"), any_text().prop_map(|it| Media::plain_text(&it))];
+    let file = (media, option::of(any_text()), option::of(any_text()), any::<bool>());
     let file = file.prop_map(|(media, name, context, with_citations)| {
         Content::File(File { media, name, context, with_citations })
     });
@@ -59,9 +59,9 @@ fn shown() -> impl Strategy<Value = Content> {
 
 /// A part of a user message. Blocks of the vendor contain their own cache points.
 fn user_part() -> impl Strategy<Value = Part> {
-    let foreign = words().prop_map(|words| {
+    let foreign = any_text().prop_map(|any_text| {
         let json =
-            format!(r#"{{"type":"search_result","source":{}}}"#, Json::of_text(&words).text());
+            format!(r#"{{"type":"search_result","source":{}}}"#, Json::of_text(&any_text).text());
         Part::new(Content::Raw(DialectJson {
             dialect: Dialect::AnthropicMessages,
             json: Json::of_written(json),
@@ -80,7 +80,7 @@ fn result() -> impl Strategy<Value = Part> {
 fn reasoning_part() -> impl Strategy<Value = Part> {
     let proof = || Some(Signature { dialect: Dialect::AnthropicMessages, text: "c2ln".to_owned() });
     let sealed = Reasoning { sealed: proof(), ..Reasoning::default() };
-    let shown = words().prop_map(move |text| Reasoning {
+    let shown = any_text().prop_map(move |text| Reasoning {
         text,
         signature: proof(),
         ..Reasoning::default()
@@ -89,7 +89,7 @@ fn reasoning_part() -> impl Strategy<Value = Part> {
 }
 
 fn assistant_part() -> impl Strategy<Value = Part> {
-    let cited = (words(), json()).prop_map(|(text, original)| {
+    let cited = (any_text(), json()).prop_map(|(text, original)| {
         let original = Some(DialectJson { dialect: Dialect::AnthropicMessages, json: original });
         Content::Text(Text { text, citations: vec![Citation { original, ..Citation::default() }] })
     });
@@ -128,7 +128,7 @@ fn turns() -> impl Strategy<Value = Vec<Turn>> {
 }
 
 fn tool() -> impl Strategy<Value = Tool> {
-    let function = ("[a-z.]{1,8}", option::of(words()), option::of(any::<bool>()), cache());
+    let function = ("[a-z.]{1,8}", option::of(any_text()), option::of(any::<bool>()), cache());
     let function = function.prop_map(|(name, description, strict, cache)| {
         let parameters = r#"{"type":"object","properties":{"a":{}},"required":["a"],"additionalProperties":false}"#;
         let parameters = Some(Json::of_written(parameters.to_owned()));
@@ -179,8 +179,8 @@ prop_compose! {
         (tools, wish, parallel) in (vec(tool(), 1..4), 0..3_u8, option::of(any::<bool>())),
         format in option::of(format()),
         max_tokens in 1_u64..100_000,
-        stop in vec(words(), 0..3),
-        user in option::of(words()),
+        stop in vec(any_text(), 0..3),
+        user in option::of(any_text()),
         tier in option::of(select(vec!["auto", "default"])),
         stream in any::<bool>(),
     ) -> ChatRequest {

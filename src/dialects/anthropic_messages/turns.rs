@@ -6,7 +6,7 @@
 //! message and an assistant message or the end. Instructions elsewhere stay in place as user text
 //! between `<system>` and `</system>`.
 
-use super::write_block::{cache_control, is_own, words, write as write_block};
+use super::write_block::{cache_control, is_own, text_block, write as write_block};
 use crate::dialects::codec::{TargetModel, Unsupported};
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
@@ -25,7 +25,7 @@ struct Message<'r> {
 /// One block of it.
 enum Block<'r> {
     Part(&'r Part),
-    Words(String, Option<CachePoint>),
+    Text(String, Option<CachePoint>),
 }
 
 /// Writes `system` and `messages`. `instruction` follows the client's own instructions.
@@ -110,12 +110,12 @@ fn write_system(root: &mut ObjectWriter<'_>, parts: &[&Part], instruction: Optio
         _ => root.array("system", |array| {
             for part in parts {
                 array.object(|block| {
-                    words(block, part.as_text().unwrap_or_default());
+                    text_block(block, part.as_text().unwrap_or_default());
                     cache_control(block, part.cache);
                 });
             }
             if let Some(instruction) = instruction {
-                array.object(|block| words(block, instruction));
+                array.object(|block| text_block(block, instruction));
             }
         }),
     }
@@ -168,7 +168,7 @@ fn add<'r>(messages: &mut Vec<Message<'r>>, role: &'static str, block: Block<'r>
 fn merged_text(parts: &[&Part]) -> Block<'static> {
     let texts: Vec<&str> = parts.iter().filter_map(|part| part.as_text()).collect();
     let text = format!("<system>\n{}\n</system>", texts.join("\n\n"));
-    Block::Words(text, parts.last().and_then(|part| part.cache))
+    Block::Text(text, parts.last().and_then(|part| part.cache))
 }
 
 /// Whether a message of that role can contain the part.
@@ -210,7 +210,7 @@ fn is_supported(part: &Part, role: Role, warnings: &mut Warnings) -> Result<bool
 fn close(messages: &mut Vec<Message<'_>>, warnings: &mut Warnings) {
     if messages.first().is_some_and(|first| first.role != "user") {
         warnings.changed("messages", "begun by the user, as anthropic-messages wants it");
-        let opening = Block::Words(OPENING.to_owned(), None);
+        let opening = Block::Text(OPENING.to_owned(), None);
         messages.insert(0, Message { role: "user", blocks: vec![opening] });
     }
     let Some(last) = messages.last_mut().filter(|last| last.role == "assistant") else { return };
@@ -219,7 +219,7 @@ fn close(messages: &mut Vec<Message<'_>>, warnings: &mut Warnings) {
         && text.text.ends_with(char::is_whitespace)
     {
         warnings.changed("the last message", "without the white space at its end");
-        *block = Block::Words(text.text.trim_end().to_owned(), *cache);
+        *block = Block::Text(text.text.trim_end().to_owned(), *cache);
     }
 }
 
@@ -237,7 +237,7 @@ fn write_message(
                 object.text("content", &text.text);
                 return Ok(());
             }
-            [Block::Words(text, None)] => {
+            [Block::Text(text, None)] => {
                 object.text("content", text);
                 return Ok(());
             }
@@ -252,8 +252,8 @@ fn write_message(
             for block in results.chain(rest) {
                 match block {
                     Block::Part(part) => write_block(array, part, warnings)?,
-                    Block::Words(text, cache) => array.object(|object| {
-                        words(object, text);
+                    Block::Text(text, cache) => array.object(|object| {
+                        text_block(object, text);
                         cache_control(object, *cache);
                     }),
                 }

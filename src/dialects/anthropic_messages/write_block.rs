@@ -19,12 +19,12 @@ pub(super) fn write(
 ) -> Result<(), Unsupported> {
     match &part.content {
         Content::Text(text) => array.object(|block| {
-            words(block, &text.text);
+            text_block(block, &text.text);
             own_citations(block, text, warnings);
             cache_control(block, part.cache);
         }),
         Content::Refusal(refusal) => array.object(|block| {
-            words(block, refusal);
+            text_block(block, refusal);
             cache_control(block, part.cache);
         }),
         Content::Image(image) => return write_image(array, image, part.cache, warnings),
@@ -71,7 +71,7 @@ pub(super) fn write(
 }
 
 /// Writes the members of a text block.
-pub(super) fn words(block: &mut ObjectWriter<'_>, text: &str) {
+pub(super) fn text_block(block: &mut ObjectWriter<'_>, text: &str) {
     block.text("type", "text");
     block.text("text", text);
 }
@@ -217,20 +217,20 @@ fn write_document(
     file: &File,
     cache: Option<CachePoint>,
 ) -> Result<(), Unsupported> {
-    let words = file.media.words();
+    let text = file.media.plain_text_content();
     let is_bytes = matches!(file.media.source, MediaSource::Base64(_));
     let media_type = file.media.media_type.as_deref().unwrap_or_default();
-    if is_bytes && words.is_none() && media_type != "application/pdf" {
+    if is_bytes && text.is_none() && media_type != "application/pdf" {
         let why = "anthropic-messages takes PDF and plain text";
         return Err(Unsupported::new("a file of this type", why));
     }
     array.object(|block| {
         block.text("type", "document");
-        match words {
-            Some(words) => block.object("source", |source| {
+        match text {
+            Some(text) => block.object("source", |source| {
                 source.text("type", "text");
                 source.text("media_type", "text/plain");
-                source.text("data", &words);
+                source.text("data", &text);
             }),
             None => source(block, &file.media, media_type, "a file")?,
         }

@@ -153,10 +153,10 @@ pub(super) fn write(answer: &Answer, out: &mut Vec<u8>) {
 }
 
 /// The service's name of a tier in a response.
-pub(super) fn tier_of_service(word: &str) -> Option<&'static str> {
-    match service_tier::of_answer(word) {
+pub(super) fn tier_of_service(tier: &str) -> Option<&'static str> {
+    match service_tier::of_answer(tier) {
         Some(tier @ ("default" | "flex" | "priority")) => Some(tier),
-        None if word == "reserved" => Some("reserved"),
+        None if tier == "reserved" => Some("reserved"),
         _ => None,
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::answer::{write_stop, write_usage};
 use super::error::{self, exception_name};
-use super::formats::{IMAGES, word};
+use super::formats::{IMAGES, format_of};
 use super::write_content::write_citation;
 use crate::dialects::amazon_stream::{write_amazon_event, write_amazon_exception};
 use crate::dialects::codec::StreamEncoder;
@@ -100,10 +100,10 @@ impl Encoder {
     fn open(&mut self, part: u32, content: &Content, out: &mut Vec<u8>) {
         match content {
             Content::Text(text) => {
-                self.words(part, &text.text, out);
+                self.text_delta(part, &text.text, out);
                 text.citations.iter().for_each(|citation| self.citation(part, citation, out));
             }
-            Content::Refusal(text) => self.words(part, text, out),
+            Content::Refusal(text) => self.text_delta(part, text, out),
             Content::Reasoning(reasoning) => {
                 if let Some(sealed) = &reasoning.sealed {
                     self.reasoning_part(
@@ -113,7 +113,7 @@ impl Encoder {
                         out,
                     );
                 }
-                self.words(part, &reasoning.text, out);
+                self.text_delta(part, &reasoning.text, out);
                 if let Some(signature) = &reasoning.signature {
                     self.reasoning_part(
                         part,
@@ -140,7 +140,7 @@ impl Encoder {
     fn grow(&mut self, part: u32, delta: &Delta, out: &mut Vec<u8>) {
         let Some(open) = self.open.get(&part) else { return };
         match delta {
-            Delta::Text(text) => self.words(part, text, out),
+            Delta::Text(text) => self.text_delta(part, text, out),
             Delta::Arguments(piece) => self.arguments(part, piece, out),
             Delta::Citation(citation) => self.citation(part, citation, out),
             Delta::Signature(signature) if open.is_reasoning => {
@@ -157,14 +157,14 @@ impl Encoder {
     }
 
     /// Appends text of a text or reasoning part.
-    fn words(&mut self, part: u32, words: &str, out: &mut Vec<u8>) {
-        if words.is_empty() {
+    fn text_delta(&mut self, part: u32, text: &str, out: &mut Vec<u8>) {
+        if text.is_empty() {
             return;
         }
         if self.open.get(&part).is_some_and(|open| open.is_reasoning) {
-            self.reasoning_part(part, "text", words, out);
+            self.reasoning_part(part, "text", text, out);
         } else {
-            self.block(out, "delta", part, |delta| delta.text("text", words));
+            self.block(out, "delta", part, |delta| delta.text("text", text));
         }
     }
 
@@ -195,7 +195,7 @@ impl Encoder {
 
     fn image(&mut self, part: u32, image: &Image, out: &mut Vec<u8>) {
         let MediaSource::Base64(bytes) = &image.media.source else { return };
-        let format = word(IMAGES, &image.media, None).unwrap_or("png");
+        let format = format_of(IMAGES, &image.media, None).unwrap_or("png");
         self.block(out, "start", part, |start| {
             start.object("image", |object| object.text("format", format));
         });

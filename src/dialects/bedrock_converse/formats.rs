@@ -66,35 +66,39 @@ pub(super) const VIDEOS: Formats = &[
 ];
 
 /// The media type of a format name.
-pub(super) fn media_type(formats: Formats, word: &str) -> Option<&'static str> {
-    formats.iter().find(|(known, _)| *known == word).map(|(_, media_type)| *media_type)
+pub(super) fn media_type(formats: Formats, name: &str) -> Option<&'static str> {
+    formats.iter().find(|(known, _)| *known == name).map(|(_, media_type)| *media_type)
 }
 
 /// The format name of the media type. Without a media type, that of the file extension.
-pub(super) fn word(formats: Formats, media: &Media, name: Option<&str>) -> Option<&'static str> {
+pub(super) fn format_of(
+    formats: Formats,
+    media: &Media,
+    name: Option<&str>,
+) -> Option<&'static str> {
     let media_type =
         media.media_type.as_deref().map(|it| it.split(';').next().unwrap_or_default().trim());
     if let Some(media_type) =
         media_type.filter(|media_type| *media_type != "application/octet-stream")
     {
         let known = formats.iter().find(|(_, known)| known.eq_ignore_ascii_case(media_type));
-        return known.map(|(word, _)| *word);
+        return known.map(|(format_of, _)| *format_of);
     }
     let address = match &media.source {
         MediaSource::Url(url) => Some(url.as_str()),
         MediaSource::Base64(_) | MediaSource::Id(_) => None,
     };
     let endings = [name, address].into_iter().flatten().filter_map(|name| name.rsplit_once('.'));
-    let mut words = endings.filter_map(|(_, ending)| {
+    let mut candidates = endings.filter_map(|(_, ending)| {
         let ending = ending.to_ascii_lowercase();
         let ending = match ending.as_str() {
             "jpg" => "jpeg",
             "3gp" => "three_gp",
             other => other,
         };
-        formats.iter().find(|(word, _)| *word == ending)
+        formats.iter().find(|(format_of, _)| *format_of == ending)
     });
-    words.next().map(|(word, _)| *word)
+    candidates.next().map(|(format_of, _)| *format_of)
 }
 
 #[cfg(test)]
@@ -106,7 +110,7 @@ mod tests {
         for formats in [IMAGES, DOCUMENTS, AUDIO, VIDEOS] {
             for (known, _) in formats {
                 let media = Media::base64(media_type(formats, known).expect("a type"), "");
-                assert_eq!(word(formats, &media, None), Some(*known));
+                assert_eq!(format_of(formats, &media, None), Some(*known));
             }
         }
     }
@@ -114,11 +118,11 @@ mod tests {
     #[test]
     fn missing_media_type_follows_the_extension() {
         let at = |url: &str| Media { media_type: None, source: MediaSource::Url(url.to_owned()) };
-        assert_eq!(word(IMAGES, &at("s3://pictures/a.JPG"), None), Some("jpeg"));
-        assert_eq!(word(IMAGES, &at("s3://pictures/a"), None), None);
-        assert_eq!(word(DOCUMENTS, &at("s3://papers/a"), Some("a.b.docx")), Some("docx"));
+        assert_eq!(format_of(IMAGES, &at("s3://pictures/a.JPG"), None), Some("jpeg"));
+        assert_eq!(format_of(IMAGES, &at("s3://pictures/a"), None), None);
+        assert_eq!(format_of(DOCUMENTS, &at("s3://papers/a"), Some("a.b.docx")), Some("docx"));
         let typed = Media::base64("text/plain; charset=utf-8", "");
-        assert_eq!(word(DOCUMENTS, &typed, Some("a.pdf")), Some("txt"));
-        assert_eq!(word(IMAGES, &Media::base64("image/tiff", ""), Some("a.png")), None);
+        assert_eq!(format_of(DOCUMENTS, &typed, Some("a.pdf")), Some("txt"));
+        assert_eq!(format_of(IMAGES, &Media::base64("image/tiff", ""), Some("a.png")), None);
     }
 }

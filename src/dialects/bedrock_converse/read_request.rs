@@ -396,7 +396,7 @@ mod tests {
         assert_eq!(request.extra_fields[1].1.json.text(), r#"{"x":[1],"anthropic_beta":["b"]}"#);
     }
 
-    fn words() -> impl Strategy<Value = String> {
+    fn any_text() -> impl Strategy<Value = String> {
         "[a-zA-Z\"\\\\é ]{0,8}[a-z]"
     }
 
@@ -423,7 +423,7 @@ mod tests {
     /// Content of a user or a tool. Results have no documents, whose names must differ.
     fn shown() -> impl Strategy<Value = Content> {
         prop_oneof![
-            words().prop_map(|text| Part::text(&text).content),
+            any_text().prop_map(|text| Part::text(&text).content),
             media("image/png").prop_map(|media| Content::Image(Image { media, detail: None })),
             media("video/quicktime").prop_map(Content::Video),
         ]
@@ -438,7 +438,7 @@ mod tests {
                 with_citations,
             })
         });
-        let first = words().prop_map(|text| Part::text(&text).content);
+        let first = any_text().prop_map(|text| Part::text(&text).content);
         let rest = proptest::collection::vec(
             prop_oneof![shown(), media("audio/wav").prop_map(Content::Audio)],
             0..3,
@@ -457,7 +457,7 @@ mod tests {
     fn reasoning_part() -> impl Strategy<Value = Content> {
         let own = |text: String| Some(Signature { dialect: Dialect::BedrockConverse, text });
         prop_oneof![
-            (words(), "[a-z]{4}").prop_map(move |(text, signature)| Reasoning {
+            (any_text(), "[a-z]{4}").prop_map(move |(text, signature)| Reasoning {
                 text,
                 signature: own(signature),
                 ..Reasoning::default()
@@ -470,10 +470,10 @@ mod tests {
 
     /// An assistant's turn and the results of its calls.
     fn exchange() -> impl Strategy<Value = Vec<Turn>> {
-        let call = ("[a-zA-Z0-9_-]{1,64}", "[a-z]{1,5}", words(), any::<bool>());
+        let call = ("[a-zA-Z0-9_-]{1,64}", "[a-z]{1,5}", any_text(), any::<bool>());
         let result = proptest::collection::vec(shown().prop_map(Part::new), 0..3);
         let calls = proptest::collection::vec((call, result), 0..3);
-        (proptest::option::of(reasoning_part()), words(), calls).prop_map(
+        (proptest::option::of(reasoning_part()), any_text(), calls).prop_map(
             |(reasoning, text, calls)| {
                 let mut parts: Vec<Part> = reasoning.into_iter().map(Part::new).collect();
                 parts.push(Part::text(&text));
@@ -503,7 +503,7 @@ mod tests {
         r#"{"type":"object","properties":{"a":{}},"required":["a"],"additionalProperties":false}"#;
 
     fn tools() -> impl Strategy<Value = Vec<Tool>> {
-        let function = ("[a-z_]{1,9}", proptest::option::of(words()), any::<bool>(), cache());
+        let function = ("[a-z_]{1,9}", proptest::option::of(any_text()), any::<bool>(), cache());
         let tool = function.prop_map(|(name, description, is_strict, cache)| {
             let parameters = Json::parse_object(CLOSED);
             let strict = is_strict.then_some(true);
@@ -519,7 +519,7 @@ mod tests {
             temperature in proptest::option::of(proptest::sample::select(vec![0.0, 0.5, 1.0])),
             top_k in proptest::option::of(1_u64..500),
             stop in proptest::collection::vec("[A-Z]{1,4}", 0..3),
-            schema in proptest::option::of((proptest::option::of("[a-z]{3}"), proptest::option::of(words()))),
+            schema in proptest::option::of((proptest::option::of("[a-z]{3}"), proptest::option::of(any_text()))),
             service_tier in proptest::option::of(proptest::sample::select(vec!["default", "flex", "reserved"])),
             metadata in proptest::collection::vec(("[a-z]{1,5}", "[a-z0-9:=. ]{0,9}"), 0..3),
             choice in proptest::sample::select(vec![None, Some(ToolChoice::Required), Some(ToolChoice::Function("f".to_owned()))]),
@@ -554,7 +554,7 @@ mod tests {
 
     /// Requests that this dialect can express in one way only.
     fn requests() -> impl Strategy<Value = ChatRequest> {
-        let system = proptest::option::of((words(), cache()));
+        let system = proptest::option::of((any_text(), cache()));
         let turns = proptest::collection::vec((user_parts(), exchange()), 0..3);
         let thinking = proptest::option::of(1024_u64..10_000);
         (settings(), tools(), system, turns, user_parts(), thinking).prop_map(

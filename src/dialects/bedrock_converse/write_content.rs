@@ -109,7 +109,7 @@ impl<'w> Blocks<'w> {
             let media_type = file.media.media_type.as_deref();
             media_type.is_some_and(|it| it.starts_with("text/")).then_some("txt")
         };
-        let format = formats::word(formats::DOCUMENTS, &file.media, file.name.as_deref());
+        let format = formats::format_of(formats::DOCUMENTS, &file.media, file.name.as_deref());
         let format = format.or_else(plain).ok_or_else(|| {
             Unsupported::new(
                 what,
@@ -314,7 +314,7 @@ pub(super) fn write_media(
         _ => "sound",
     };
     check_source(media, what)?;
-    let format = formats::word(formats, media, None)
+    let format = formats::format_of(formats, media, None)
         .ok_or_else(|| Unsupported::new(what, "bedrock-converse has no word for its media type"))?;
     array.object(|block| {
         block.object(kind, |object| {

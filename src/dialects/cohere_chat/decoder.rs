@@ -84,7 +84,7 @@ impl Decoder {
             }
             "tool-plan-delta" => {
                 let text = message.map(|message| message.text_of("tool_plan"));
-                self.words(Kind::Plan, text.unwrap_or_default(), out);
+                self.text_delta(Kind::Plan, text.unwrap_or_default(), out);
             }
             "citation-start" => self.citation(message, out),
             "tool-call-start" => self.call(root, message, out),
@@ -103,12 +103,12 @@ impl Decoder {
 
     fn content(&mut self, message: Option<Node<'_>>, out: &mut Vec<Chunk>) {
         let Some(content) = message.and_then(|message| message.get("content")) else { return };
-        self.words(Kind::Thought, content.text_of("thinking"), out);
-        self.words(Kind::Text, content.text_of("text"), out);
+        self.text_delta(Kind::Thought, content.text_of("thinking"), out);
+        self.text_delta(Kind::Text, content.text_of("text"), out);
     }
 
     /// Appends to the open part of that kind, or opens one. Empty text opens none.
-    fn words(&mut self, kind: Kind, text: &str, out: &mut Vec<Chunk>) {
+    fn text_delta(&mut self, kind: Kind, text: &str, out: &mut Vec<Chunk>) {
         if text.is_empty() {
             return;
         }

@@ -30,7 +30,7 @@ enum Open {
     Block {
         key: &'static str,
         index: u64,
-        words: String,
+        block_text: String,
     },
     Call {
         index: u64,
@@ -40,7 +40,7 @@ enum Open {
 
 impl Encoder {
     fn open(&mut self, part: u32, content: &Content, out: &mut Vec<u8>) {
-        let (key, words) = match content {
+        let (key, block_text) = match content {
             Content::Text(text) => ("text", &text.text),
             Content::Refusal(text) => ("text", text),
             Content::Reasoning(reasoning) => ("thinking", &reasoning.text),
@@ -49,11 +49,11 @@ impl Encoder {
         };
         let index = self.blocks;
         self.blocks += 1;
-        self.open.insert(part, Open::Block { key, index, words: words.clone() });
+        self.open.insert(part, Open::Block { key, index, block_text: block_text.clone() });
         event(out, "content-start", Some(index), |message| {
             message.object("content", |block| {
                 block.text("type", key);
-                block.text(key, words);
+                block.text(key, block_text);
             });
         });
     }
@@ -77,19 +77,19 @@ impl Encoder {
 
     fn grow(&mut self, part: u32, delta: &Delta, out: &mut Vec<u8>) {
         match (delta, self.open.get_mut(&part)) {
-            (Delta::Text(text), Some(Open::Block { key, index, words })) => {
+            (Delta::Text(text), Some(Open::Block { key, index, block_text })) => {
                 if *key == "text" {
-                    words.push_str(text);
+                    block_text.push_str(text);
                 }
                 event(out, "content-delta", Some(*index), |message| {
                     message.object("content", |block| block.text(key, text));
                 });
             }
-            (Delta::Citation(cited), Some(Open::Block { index, words, .. })) => {
+            (Delta::Citation(cited), Some(Open::Block { index, block_text, .. })) => {
                 let number = self.citations;
                 self.citations += 1;
                 event(out, "citation-start", Some(number), |message| {
-                    citation::write(message.key("citations"), cited, words, *index);
+                    citation::write(message.key("citations"), cited, block_text, *index);
                 });
                 bare(out, "citation-end", number);
             }

@@ -469,21 +469,21 @@ fn foreign_citations_reach_clients_only() {
 
 #[test]
 fn odd_streams_are_read_leniently() {
-    let words = |text: &str| json!({"type": "content-delta", "delta": {"message": {"content": {"text": text}}}});
+    let text_delta = |text: &str| json!({"type": "content-delta", "delta": {"message": {"content": {"text": text}}}});
     let call = |kind: &str, call: Value| json!({"type": kind, "index": 3, "delta": {"message": {"tool_calls": call}}});
     let end = json!({"type": "message-end", "delta": {"finish_reason": "TOOL_CALL"}});
     // No start events, a call in an array with all of its arguments, no end events, unknown events,
     // blank lines.
     let events = [
-        words(""),
-        words("Hi"),
+        text_delta(""),
+        text_delta("Hi"),
         json!({"type": "debug", "prompt": "p"}),
         json!({"type": "content-delta", "delta": null}),
         call("tool-call-start", json!([{"id": "1", "function": {"name": "f", "arguments": "{"}}])),
         call("tool-call-delta", json!([{"function": {"arguments": "}"}}])),
         json!({"type": "tool-call-delta", "index": 9}),
         end.clone(),
-        words("late"),
+        text_delta("late"),
     ];
     let answer = assemble(decode(&events)).expect("no error").expect("whole");
     let call = ToolCall {
@@ -497,7 +497,8 @@ fn odd_streams_are_read_leniently() {
     assert!(!cut.contains(&Chunk::Done));
     // Two blocks of one kind remain two.
     let start = json!({"type": "content-start", "index": 1});
-    let answer = assemble(decode(&[words("a"), start, words("b"), end])).expect("no error");
+    let answer =
+        assemble(decode(&[text_delta("a"), start, text_delta("b"), end])).expect("no error");
     assert_eq!(answer.expect("whole").choices[0].parts, [Part::text("a"), Part::text("b")]);
 }
 
@@ -572,16 +573,16 @@ fn pings_are_not_encoded() {
     assert_eq!(out, b": ping\n\n");
 }
 
-fn words() -> impl Strategy<Value = String> {
+fn any_text() -> impl Strategy<Value = String> {
     "[a-zé\"\\\\\n ]{1,12}"
 }
 
 fn text() -> impl Strategy<Value = Part> {
-    words().prop_map(|text| Part::text(&text))
+    any_text().prop_map(|text| Part::text(&text))
 }
 
 fn reasoning_part() -> impl Strategy<Value = Part> {
-    words()
+    any_text()
         .prop_map(|text| Part::new(Content::Reasoning(Reasoning { text, ..Reasoning::default() })))
 }
 
@@ -595,7 +596,7 @@ fn image() -> impl Strategy<Value = Part> {
 }
 
 fn call() -> impl Strategy<Value = Part> {
-    (words(), words()).prop_map(|(id, name)| {
+    (any_text(), any_text()).prop_map(|(id, name)| {
         let arguments = json!({ "a": name }).to_string();
         Part::new(Content::ToolCall(ToolCall { id, name, arguments, signature: None }))
     })
@@ -616,7 +617,7 @@ fn turn() -> impl Strategy<Value = Turn> {
             }
             Turn::new(Role::Assistant, parts)
         });
-    let result = (words(), proptest::collection::vec(text(), 1..3)).prop_map(|(id, parts)| {
+    let result = (any_text(), proptest::collection::vec(text(), 1..3)).prop_map(|(id, parts)| {
         let result = ToolResult { id, name: None, parts, is_error: false };
         Turn::new(Role::Tool, vec![Part::new(Content::ToolResult(result))])
     });
@@ -634,10 +635,11 @@ fn schema() -> Json {
 }
 
 fn tools() -> impl Strategy<Value = (Vec<Tool>, Option<ToolChoice>)> {
-    let function = (words(), proptest::option::of(words())).prop_map(|(name, description)| {
-        let parameters = Some(schema());
-        Function { name, description, parameters, ..Function::default() }
-    });
+    let function =
+        (any_text(), proptest::option::of(any_text())).prop_map(|(name, description)| {
+            let parameters = Some(schema());
+            Function { name, description, parameters, ..Function::default() }
+        });
     let choice =
         prop_oneof![Just(None), Just(Some(ToolChoice::Required)), Just(Some(ToolChoice::None)),];
     let tools = proptest::collection::vec(function, 1..3);
@@ -688,7 +690,7 @@ fn settings() -> impl Strategy<Value = ChatRequest> {
             presence_penalty: top_p,
             ..Sampling::default()
         });
-    let stop = proptest::collection::vec(words(), 0..5);
+    let stop = proptest::collection::vec(any_text(), 0..5);
     let others = (any::<bool>(), any::<bool>(), proptest::option::of(1_u64..99));
     (format, reasoning, sampling, stop, others).prop_map(
         |(format, reasoning, sampling, stop, (stream, logprobs, max_tokens))| ChatRequest {
@@ -711,7 +713,7 @@ proptest! {
         settings in settings(),
         turns in proptest::collection::vec(turn(), 1..5),
         (tools, tool_choice) in tools(),
-        model in words(),
+        model in any_text(),
     ) {
         let request = ChatRequest { model, turns, tools, tool_choice, ..settings };
         let (body, warnings) = write_request(&request).expect("sayable");

@@ -29,7 +29,7 @@ pub(super) fn write(answer: &Answer, now_unix: u64, out: &mut Vec<u8>) {
 }
 
 fn write_choice(object: &mut ObjectWriter<'_>, index: u64, choice: &Choice) {
-    let text: String = choice.parts.iter().filter_map(words).collect();
+    let text: String = choice.parts.iter().filter_map(text_of).collect();
     object.text("text", &text);
     object.number("index", index);
     write_logprobs(object, &choice.logprobs, &mut 0);
@@ -37,7 +37,7 @@ fn write_choice(object: &mut ObjectWriter<'_>, index: u64, choice: &Choice) {
 }
 
 /// The text of a part, or of a refusal.
-fn words(part: &Part) -> Option<&str> {
+fn text_of(part: &Part) -> Option<&str> {
     match &part.content {
         Content::Refusal(text) => Some(text),
         _ => part.as_text(),

@@ -18,7 +18,7 @@ pub(super) struct Encoder {
     created: u64,
     usage: Option<Usage>,
     /// Open text parts, by choice and number.
-    words: BTreeSet<(u32, u32)>,
+    text_parts: BTreeSet<(u32, u32)>,
     /// By choice: the offset of the next token in the text.
     offsets: BTreeMap<u32, u64>,
 }
@@ -38,7 +38,7 @@ impl Encoder {
             start: Start::default(),
             created: now_unix,
             usage: None,
-            words: BTreeSet::new(),
+            text_parts: BTreeSet::new(),
             offsets: BTreeMap::new(),
         }
     }
@@ -101,17 +101,17 @@ impl StreamEncoder for Encoder {
             }
             Chunk::BlockStart { choice, part, content } => {
                 if let Content::Text(Text { text, .. }) | Content::Refusal(text) = content {
-                    self.words.insert((*choice, *part));
+                    self.text_parts.insert((*choice, *part));
                     self.text(out, *choice, text);
                 }
             }
             Chunk::BlockDelta { choice, part, delta: Delta::Text(text) } => {
-                if self.words.contains(&(*choice, *part)) {
+                if self.text_parts.contains(&(*choice, *part)) {
                     self.text(out, *choice, text);
                 }
             }
             Chunk::BlockStop { choice, part } => {
-                self.words.remove(&(*choice, *part));
+                self.text_parts.remove(&(*choice, *part));
             }
             Chunk::Logprobs { choice, tokens } => {
                 self.choice(out, *choice, &ChoiceDelta { tokens, ..ChoiceDelta::default() });

@@ -65,9 +65,9 @@ pub(super) fn write_members(
     root.array(key, |array| {
         request.inputs.iter().try_for_each(|input| write_input(array, input, key == "inputs"))
     })?;
-    let word = request.purpose.and_then(|it| purpose::word(purpose::COHERE, it, warnings));
+    let name = request.purpose.and_then(|it| purpose::name(purpose::COHERE, it, warnings));
     let usual = if has_texts { "search_document" } else { "image" };
-    root.text("input_type", word.unwrap_or(usual));
+    root.text("input_type", name.unwrap_or(usual));
     root.optional_number("output_dimension", request.dimensions);
     let types = |(key, foreign): &(String, crate::llm::DialectJson)| {
         key == "embedding_types" && foreign.dialect == dialect
@@ -134,10 +134,10 @@ fn usage(billed: Node<'_>) -> Option<Usage> {
     let count = |key: &str| billed.get(key).and_then(Node::u64).unwrap_or(0);
     let images = count("image_tokens");
     // `text_tokens` repeats `input_tokens` if both are present.
-    let words = count("input_tokens").max(count("text_tokens"));
+    let texts = count("input_tokens").max(count("text_tokens"));
     let counts = ["input_tokens", "text_tokens", "image_tokens"].iter();
     counts.clone().any(|key| billed.get(key).is_some()).then(|| Usage {
-        input_tokens: words.saturating_add(images),
+        input_tokens: texts.saturating_add(images),
         input_image_tokens: images,
         ..Usage::default()
     })

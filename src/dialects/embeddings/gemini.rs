@@ -61,14 +61,14 @@ impl ProviderEmbeddings for Gemini {
         out: &mut Vec<u8>,
     ) -> Result<(), Unsupported> {
         warn_of_user(request, warnings);
-        let word = request.purpose.and_then(|it| purpose::word(purpose::GOOGLE, it, warnings));
+        let name = request.purpose.and_then(|it| purpose::name(purpose::GOOGLE, it, warnings));
         write_object(out, |root| {
             root.array("requests", |array| {
                 request.inputs.iter().try_for_each(|input| {
                     array.object(|object| {
                         object.text("model", &format!("models/{}", target.model));
                         object.object("content", |content| write_content(content, input))?;
-                        object.optional_text("taskType", word);
+                        object.optional_text("taskType", name);
                         object.optional_number("outputDimensionality", request.dimensions);
                         extra_fields::write_flat(object, &request.extra_fields, DIALECT, warnings);
                         Ok(())

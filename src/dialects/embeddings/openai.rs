@@ -80,8 +80,8 @@ impl ProviderEmbeddings for Openai {
                 if target.is_original {
                     warnings.dropped("input_type", "openai has no such member");
                 } else {
-                    let word = purpose::word(purpose::VOYAGE, wanted, warnings);
-                    root.optional_text("input_type", word);
+                    let name = purpose::name(purpose::VOYAGE, wanted, warnings);
+                    root.optional_text("input_type", name);
                 }
             }
             root.optional_text("user", request.user.as_deref());

@@ -7,10 +7,10 @@ use crate::dialects::warnings::Warnings;
 use crate::llm::{Malformed, Purpose};
 
 /// The names of one vendor.
-pub(super) type Words = [(&'static str, Purpose)];
+pub(super) type Names = [(&'static str, Purpose)];
 
 /// Cohere's. `image`, which accompanies images, is not a purpose.
-pub(super) const COHERE: &Words = &[
+pub(super) const COHERE: &Names = &[
     ("search_document", Purpose::Document),
     ("search_query", Purpose::Query),
     ("classification", Purpose::Classification),
@@ -18,7 +18,7 @@ pub(super) const COHERE: &Words = &[
 ];
 
 /// Google's.
-pub(super) const GOOGLE: &Words = &[
+pub(super) const GOOGLE: &Names = &[
     ("RETRIEVAL_DOCUMENT", Purpose::Document),
     ("RETRIEVAL_QUERY", Purpose::Query),
     ("CLASSIFICATION", Purpose::Classification),
@@ -30,34 +30,34 @@ pub(super) const GOOGLE: &Words = &[
 ];
 
 /// Voyage's.
-pub(super) const VOYAGE: &Words = &[("document", Purpose::Document), ("query", Purpose::Query)];
+pub(super) const VOYAGE: &Names = &[("document", Purpose::Document), ("query", Purpose::Query)];
 
 /// NVIDIA's, which other servers with OpenAI's format use too.
-const PASSAGE: &Words = &[("passage", Purpose::Document)];
+const PASSAGE: &Names = &[("passage", Purpose::Document)];
 
 /// Reads any vendor's name, as clients of OpenAI's format send them in `input_type`.
-pub(super) fn read_any(word: &str) -> Result<Purpose, Malformed> {
+pub(super) fn read_any(name: &str) -> Result<Purpose, Malformed> {
     let known = [COHERE, GOOGLE, VOYAGE, PASSAGE].into_iter().flatten();
-    let found = known.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(word));
+    let found = known.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
     found.map(|(_, purpose)| *purpose).ok_or_else(|| {
         Malformed::new("one of query, document, classification, clustering, semantic_similarity")
     })
 }
 
 /// Reads the name of one vendor. None if it is unknown.
-pub(super) fn read(words: &Words, word: &str) -> Option<Purpose> {
-    words.iter().find(|(known, _)| *known == word).map(|(_, purpose)| *purpose)
+pub(super) fn read(names: &Names, name: &str) -> Option<Purpose> {
+    names.iter().find(|(known, _)| *known == name).map(|(_, purpose)| *purpose)
 }
 
 /// The vendor's name for `purpose`, or the nearest one, or none; with a warning unless it is exact.
-pub(super) fn word(
-    words: &Words,
+pub(super) fn name(
+    names: &Names,
     purpose: Purpose,
     warnings: &mut Warnings,
 ) -> Option<&'static str> {
-    let exact = |wanted: Purpose| words.iter().find(|(_, it)| *it == wanted).map(|(word, _)| *word);
-    if let Some(word) = exact(purpose) {
-        return Some(word);
+    let exact = |wanted: Purpose| names.iter().find(|(_, it)| *it == wanted).map(|(name, _)| *name);
+    if let Some(name) = exact(purpose) {
+        return Some(name);
     }
     // The text that searches is a query.
     let near = match purpose {
@@ -65,8 +65,8 @@ pub(super) fn word(
         Purpose::Similarity => exact(Purpose::Clustering),
         _ => None,
     };
-    if let Some(word) = near {
-        warnings.changed("input_type", &format!("the provider's nearest is {word}"));
+    if let Some(name) = near {
+        warnings.changed("input_type", &format!("the provider's nearest is {name}"));
     } else {
         warnings.dropped("input_type", "the provider has no such purpose");
     }
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn purposes_translate_between_vendors() {
-        for (word, expected) in [
+        for (name, expected) in [
             ("query", Purpose::Query),
             ("search_query", Purpose::Query),
             ("retrieval_query", Purpose::Query),
@@ -87,7 +87,7 @@ mod tests {
             ("RETRIEVAL_DOCUMENT", Purpose::Document),
             ("Clustering", Purpose::Clustering),
         ] {
-            assert_eq!(read_any(word), Ok(expected), "{word}");
+            assert_eq!(read_any(name), Ok(expected), "{name}");
         }
         assert!(read_any("poetry").is_err());
         assert_eq!(read(GOOGLE, "TASK_TYPE_UNSPECIFIED"), None);
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn unsupported_purpose_is_warned() {
-        for (words, purpose, expected, warning) in [
+        for (names, purpose, expected, warning) in [
             (COHERE, Purpose::Query, Some("search_query"), ""),
             (COHERE, Purpose::Fact, Some("search_query"), "changed"),
             (COHERE, Purpose::Similarity, Some("clustering"), "changed"),
@@ -104,7 +104,7 @@ mod tests {
             (GOOGLE, Purpose::CodeQuery, Some("CODE_RETRIEVAL_QUERY"), ""),
         ] {
             let mut warnings = Warnings::default();
-            assert_eq!(word(words, purpose, &mut warnings), expected, "{purpose:?}");
+            assert_eq!(name(names, purpose, &mut warnings), expected, "{purpose:?}");
             assert!(warnings.header().starts_with(warning), "{purpose:?}: {}", warnings.header());
             assert_eq!(warnings.is_empty(), warning.is_empty());
         }

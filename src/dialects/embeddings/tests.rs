@@ -285,8 +285,8 @@ fn cohere_requires_input_type() {
         (vec![text("a")], Some(Purpose::Query), "search_query", false),
         (vec![text("a")], Some(Purpose::Fact), "search_query", true),
     ] {
-        let (word, warnings) = kind(inputs, purpose);
-        assert_eq!(word.as_deref(), Some(expected));
+        let (name, warnings) = kind(inputs, purpose);
+        assert_eq!(name.as_deref(), Some(expected));
         assert_eq!(!warnings.is_empty(), is_warned, "{warnings}");
     }
 }

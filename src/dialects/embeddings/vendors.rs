@@ -50,8 +50,8 @@ fn voyage_member(
         "output_dimension" => request.dimensions = Some(value.expect_u64()?),
         "encoding_format" => request.encoding = openai::encoding(value)?,
         "input_type" => {
-            let word = purpose::read(purpose::VOYAGE, value.expect_text()?);
-            request.purpose = Some(word.ok_or_else(|| Malformed::new("query or document"))?);
+            let name = purpose::read(purpose::VOYAGE, value.expect_text()?);
+            request.purpose = Some(name.ok_or_else(|| Malformed::new("query or document"))?);
         }
         _ => extra_fields::keep(&mut request.extra_fields, Dialect::OpenaiChat, key, value),
     }
@@ -64,8 +64,8 @@ impl ClientEmbeddings for Vertex {
         let instances = root.expect("instances", "an array")?;
         request.inputs = instances
             .read_items(|item| {
-                if let Some(word) = item.text_at("task_type")? {
-                    request.purpose = purpose::read(purpose::GOOGLE, word);
+                if let Some(name) = item.text_at("task_type")? {
+                    request.purpose = purpose::read(purpose::GOOGLE, name);
                 }
                 let text = item.expect_text_at("content")?.to_owned();
                 Ok(EmbeddingsInput::Text(text))

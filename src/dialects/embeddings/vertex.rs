@@ -30,14 +30,14 @@ impl ProviderEmbeddings for Vertex {
         out: &mut Vec<u8>,
     ) -> Result<(), Unsupported> {
         warn_of_user(request, warnings);
-        let word = request.purpose.and_then(|it| purpose::word(purpose::GOOGLE, it, warnings));
+        let name = request.purpose.and_then(|it| purpose::name(purpose::GOOGLE, it, warnings));
         let texts = texts(request)?;
         write_object(out, |root| {
             root.array("instances", |array| {
                 for text in texts {
                     array.object(|instance| {
                         instance.text("content", text);
-                        instance.optional_text("task_type", word);
+                        instance.optional_text("task_type", name);
                     });
                 }
             });

@@ -39,8 +39,8 @@ impl ProviderEmbeddings for Voyage {
             root.texts("input", texts);
             root.optional_number("output_dimension", request.dimensions);
             if let Some(wanted) = request.purpose {
-                let word = purpose::word(purpose::VOYAGE, wanted, warnings);
-                root.optional_text("input_type", word);
+                let name = purpose::name(purpose::VOYAGE, wanted, warnings);
+                root.optional_text("input_type", name);
             }
             if request.encoding == VectorEncoding::Base64 {
                 root.text("encoding_format", "base64");

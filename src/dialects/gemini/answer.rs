@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::citation::{self, Words};
+use super::citation::{self, TextOffsets};
 use super::decoder::Decoder;
 use super::hidden::without_reasoning;
 use super::signature::{PartSignature, SignedPart, signed};
@@ -68,7 +68,8 @@ fn write_candidate(
     index: u64,
     (choice, parts): (&Choice, &[Part]),
 ) {
-    let (mut words, mut citations, mut refusal) = (Words::default(), Vec::new(), String::new());
+    let (mut offsets, mut citations, mut refusal) =
+        (TextOffsets::default(), Vec::new(), String::new());
     candidate.object("content", |content| {
         content.array("parts", |array| {
             for SignedPart { part, signature } in
@@ -76,7 +77,7 @@ fn write_candidate(
             {
                 match &part.content {
                     Content::Text(text) => {
-                        words.push(&text.text);
+                        offsets.push(&text.text);
                         citations.extend(text.citations.iter().cloned());
                     }
                     Content::Refusal(text) => refusal.push_str(text),
@@ -92,7 +93,7 @@ fn write_candidate(
         candidate.text("finishMessage", &refusal);
     }
     candidate.number("index", index);
-    citation::write(candidate, &citations, &words);
+    citation::write(candidate, &citations, &offsets);
     if !choice.logprobs.is_empty() {
         candidate.object("logprobsResult", |result| write_logprobs(result, &choice.logprobs));
     }

@@ -11,18 +11,18 @@ const CITATIONS_MAX: usize = 1024;
 
 /// Maximum length of the text that is kept for conversions, from its first non-ASCII character on.
 /// Citations beyond it have no span.
-const WORDS_BYTES_MAX: usize = 256 * 1024;
+const TEXT_BYTES_MAX: usize = 256 * 1024;
 
 /// The text so far, for converting positions.
 #[derive(Debug, Default)]
-pub(super) struct Words {
+pub(super) struct TextOffsets {
     /// Bytes before the first non-ASCII character, where both counts are equal.
     ascii: usize,
     rest: String,
     is_lost: bool,
 }
 
-impl Words {
+impl TextOffsets {
     /// Appends text.
     pub(super) fn push(&mut self, text: &str) {
         let mut text = text;
@@ -31,7 +31,7 @@ impl Words {
             self.ascii += plain;
             text = text.get(plain..).unwrap_or_default();
         }
-        if self.is_lost || self.rest.len() + text.len() > WORDS_BYTES_MAX {
+        if self.is_lost || self.rest.len() + text.len() > TEXT_BYTES_MAX {
             self.is_lost = true;
         } else {
             self.rest.push_str(text);
@@ -63,29 +63,29 @@ impl Words {
 }
 
 /// Reads the citations of a candidate. `words` is its text, if it has only one.
-pub(super) fn read(candidate: Node<'_>, words: Option<&Words>) -> Vec<Citation> {
+pub(super) fn read(candidate: Node<'_>, offsets: Option<&TextOffsets>) -> Vec<Citation> {
     let mut found = Vec::new();
     if let Some(metadata) = candidate.get("groundingMetadata") {
-        searched(metadata, words, &mut found);
+        searched(metadata, offsets, &mut found);
     }
     if let Some(metadata) = candidate.get("citationMetadata") {
         // AI Studio and Vertex name them differently.
         let sources = metadata.get("citationSources").or_else(|| metadata.get("citations"));
         let sources = sources.into_iter().flat_map(Node::items);
-        found.extend(sources.map(|source| recited(source, words)));
+        found.extend(sources.map(|source| recited(source, offsets)));
     }
     found.truncate(CITATIONS_MAX);
     found
 }
 
-fn searched(metadata: Node<'_>, words: Option<&Words>, found: &mut Vec<Citation>) {
+fn searched(metadata: Node<'_>, offsets: Option<&TextOffsets>, found: &mut Vec<Citation>) {
     let chunks = metadata.get("groundingChunks").into_iter().flat_map(Node::items);
     let sources: Vec<Citation> = chunks.take(CITATIONS_MAX).map(source).collect();
     let mut is_used = vec![false; sources.len()];
     for support in metadata.get("groundingSupports").into_iter().flat_map(Node::items) {
         let span = support.get("segment").and_then(|segment| {
             let place = |key: &str| segment.get(key).and_then(Node::u64);
-            words?.span(place("startIndex").unwrap_or(0), place("endIndex")?)
+            offsets?.span(place("startIndex").unwrap_or(0), place("endIndex")?)
         });
         let indices = support.get("groundingChunkIndices").into_iter().flat_map(Node::items);
         for index in indices.filter_map(Node::u64).filter_map(|index| usize::try_from(index).ok()) {
@@ -118,14 +118,14 @@ fn source(chunk: Node<'_>) -> Citation {
     }
 }
 
-fn recited(source: Node<'_>, words: Option<&Words>) -> Citation {
+fn recited(source: Node<'_>, offsets: Option<&TextOffsets>) -> Citation {
     let place = |key: &str| source.get(key).and_then(Node::u64);
     let text = |key: &str| source.get(key).and_then(Node::text).map(str::to_owned);
     let end = place("endIndex");
     Citation {
-        span: words
+        span: offsets
             .zip(end)
-            .and_then(|(words, end)| words.span(place("startIndex").unwrap_or(0), end)),
+            .and_then(|(offsets, end)| offsets.span(place("startIndex").unwrap_or(0), end)),
         url: text("uri"),
         title: text("title"),
         quote: None,
@@ -134,7 +134,11 @@ fn recited(source: Node<'_>, words: Option<&Words>) -> Citation {
 }
 
 /// Writes the members of a candidate for its citations.
-pub(super) fn write(candidate: &mut ObjectWriter<'_>, citations: &[Citation], words: &Words) {
+pub(super) fn write(
+    candidate: &mut ObjectWriter<'_>,
+    citations: &[Citation],
+    offsets: &TextOffsets,
+) {
     let own = |citation: &Citation| {
         citation.original.clone().filter(|original| original.dialect == Dialect::Gemini)
     };
@@ -159,7 +163,9 @@ pub(super) fn write(candidate: &mut ObjectWriter<'_>, citations: &[Citation], wo
         metadata.array("groundingSupports", |array| {
             for (index, citation) in (0_u64..).zip(&searched) {
                 let Some((start, end)) = citation.span else { continue };
-                let Some((start, end)) = words.bytes(start).zip(words.bytes(end)) else { continue };
+                let Some((start, end)) = offsets.bytes(start).zip(offsets.bytes(end)) else {
+                    continue;
+                };
                 array.object(|support| {
                     support.object("segment", |segment| {
                         segment.number("startIndex", start);
@@ -192,20 +198,20 @@ mod tests {
 
     #[test]
     fn citation_offsets_convert_bytes_and_characters() {
-        let mut words = Words::default();
-        ["ab", "", "cé", "–x"].iter().for_each(|text| words.push(text));
+        let mut offsets = TextOffsets::default();
+        ["ab", "", "cé", "–x"].iter().for_each(|text| offsets.push(text));
         // a b c é(2) –(3) x
         for (bytes, characters) in [(0, 0), (3, 3), (5, 4), (8, 5), (9, 6)] {
-            assert_eq!(words.characters(bytes), Some(characters), "{bytes}");
-            assert_eq!(words.bytes(characters), Some(bytes), "{characters}");
+            assert_eq!(offsets.characters(bytes), Some(characters), "{bytes}");
+            assert_eq!(offsets.bytes(characters), Some(bytes), "{characters}");
         }
         for bytes in [4, 6, 10, u64::MAX] {
-            assert_eq!(words.characters(bytes), None, "{bytes}");
+            assert_eq!(offsets.characters(bytes), None, "{bytes}");
         }
-        assert_eq!(words.bytes(7), None);
-        words.push(&"é".repeat(WORDS_BYTES_MAX));
-        assert_eq!(words.characters(9), Some(6));
-        assert!(words.rest.len() < 10, "{}", words.rest.len());
+        assert_eq!(offsets.bytes(7), None);
+        offsets.push(&"é".repeat(TEXT_BYTES_MAX));
+        assert_eq!(offsets.characters(9), Some(6));
+        assert!(offsets.rest.len() < 10, "{}", offsets.rest.len());
     }
 
     #[test]
@@ -216,10 +222,10 @@ mod tests {
                 {"web":{"uri":"https://c.example"}}],
             "groundingSupports":[{"segment":{"endIndex":3,"text":"né"},"groundingChunkIndices":[0,1,9]}]},
             "citationMetadata":{"citationSources":[{"startIndex":1,"endIndex":3,"uri":"https://d.example","license":"x"}]}}"#;
-        let mut words = Words::default();
-        words.push("né un");
+        let mut offsets = TextOffsets::default();
+        offsets.push("né un");
         let read = |text: &[u8]| {
-            Scanner::default().read(text, |root| super::read(root, Some(&words))).expect("JSON")
+            Scanner::default().read(text, |root| super::read(root, Some(&offsets))).expect("JSON")
         };
         let found = read(candidate.as_bytes());
         let brief: Vec<_> = found.iter().map(|it| (it.url.as_deref(), it.span)).collect();
@@ -234,7 +240,7 @@ mod tests {
         );
         assert_eq!(found[1].quote.as_deref(), Some("words"));
         let mut out = Vec::new();
-        write_object(&mut out, |candidate| write(candidate, &found, &words));
+        write_object(&mut out, |candidate| write(candidate, &found, &offsets));
         assert_eq!(read(&out), found);
     }
 }

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::citation::{self, Words};
+use super::citation::{self, TextOffsets};
 use super::error;
 use super::failure::{failure, failure_of};
 use super::part::RawPart;
@@ -48,7 +48,7 @@ struct Progress {
     /// The signature of the open text.
     thought_signature: Option<ThoughtSignature>,
     /// The latest text.
-    words: Words,
+    offsets: TextOffsets,
     /// The latest, for the text that is open at the end.
     citations: Vec<Citation>,
     stop: Option<StopReason>,
@@ -162,8 +162,8 @@ impl Progress {
         for part in parts.into_iter().flat_map(Node::items) {
             self.part(choice, part, id, out);
         }
-        let words = (self.texts <= 1).then_some(&self.words);
-        let citations = citation::read(candidate, words);
+        let offsets = (self.texts <= 1).then_some(&self.offsets);
+        let citations = citation::read(candidate, offsets);
         if !citations.is_empty() {
             self.citations = citations;
         }
@@ -183,9 +183,9 @@ impl Progress {
         if let Some(call) = raw.call {
             return self.call(choice, call, raw.thought_signature, id, out);
         }
-        let is_words = raw.inline_data.is_none() && raw.file_data.is_none() && !raw.is_foreign();
-        if is_words {
-            return self.words(choice, raw, out);
+        let is_text = raw.inline_data.is_none() && raw.file_data.is_none() && !raw.is_foreign();
+        if is_text {
+            return self.text_part(choice, raw, out);
         }
         self.close(choice, out);
         // Invalid parts, such as bytes without a type, are skipped.
@@ -195,7 +195,7 @@ impl Progress {
         }
     }
 
-    fn words(&mut self, choice: u32, raw: RawPart<'_>, out: &mut Vec<Chunk>) {
+    fn text_part(&mut self, choice: u32, raw: RawPart<'_>, out: &mut Vec<Chunk>) {
         let text = raw.text.unwrap_or_default();
         let goes_on = self.open.is_some_and(|(is_reasoning, _)| is_reasoning == raw.is_reasoning);
         // A signature ends signed text, and a signature of reasoning ends that too.
@@ -206,7 +206,7 @@ impl Progress {
             }
             if let Some((is_reasoning, part)) = self.open {
                 if !is_reasoning {
-                    self.words.push(text);
+                    self.offsets.push(text);
                 }
                 out.push(Chunk::BlockDelta { choice, part, delta: Delta::Text(text.to_owned()) });
             }
@@ -237,7 +237,7 @@ impl Progress {
         let content = if is_reasoning {
             Content::Reasoning(Reasoning::default())
         } else {
-            self.words = Words::default();
+            self.offsets = TextOffsets::default();
             self.texts += 1;
             Content::Text(Text::default())
         };

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::answer::{finish_reason, write_logprobs, write_part};
 use super::array_framing::ArrayFraming;
-use super::citation::{self, Words};
+use super::citation::{self, TextOffsets};
 use super::hidden::{Hidden, is_own_signature, requests_reasoning};
 use super::signature::{for_client, sealed_for_client};
 use super::{error, usage};
@@ -49,7 +49,7 @@ pub(super) enum Framing {
 struct CandidateState {
     /// Open parts, by number.
     open: BTreeMap<u32, Open>,
-    words: Words,
+    offsets: TextOffsets,
     citations: Vec<Citation>,
     refusal: String,
     hidden: Hidden,
@@ -59,7 +59,7 @@ struct CandidateState {
 /// An open part.
 enum Open {
     Text,
-    Thought { has_words: bool },
+    Thought { has_text: bool },
     HiddenReasoning(Reasoning),
     Refusal,
     Call(ToolCall),
@@ -82,7 +82,7 @@ impl Encoder {
         let state = self.choices.entry(choice).or_default();
         let open = match content {
             Content::Text(text) => {
-                state.words.push(&text.text);
+                state.offsets.push(&text.text);
                 state.citations.extend(text.citations.iter().cloned());
                 Some(Open::Text)
             }
@@ -92,7 +92,7 @@ impl Encoder {
                 Some(Open::HiddenReasoning(reasoning.clone()))
             }
             Content::Reasoning(reasoning) => {
-                Some(Open::Thought { has_words: !reasoning.text.is_empty() })
+                Some(Open::Thought { has_text: !reasoning.text.is_empty() })
             }
             Content::Refusal(_) => Some(Open::Refusal),
             Content::ToolCall(call) => Some(Open::Call(call.clone())),
@@ -130,7 +130,7 @@ impl Encoder {
         let Some(state) = self.choices.get_mut(&choice) else { return };
         match (state.open.get_mut(&part), delta) {
             (Some(Open::Text), Delta::Text(text)) => {
-                state.words.push(text);
+                state.offsets.push(text);
                 let thought_signature = state.hidden.for_part();
                 self.part(choice, out, |array| {
                     array.object(|it| {
@@ -144,8 +144,8 @@ impl Encoder {
             {
                 state.citations.push(citation.clone());
             }
-            (Some(Open::Thought { has_words }), Delta::Text(text)) => {
-                *has_words = true;
+            (Some(Open::Thought { has_text }), Delta::Text(text)) => {
+                *has_text = true;
                 self.part(choice, out, |array| {
                     array.object(|it| {
                         it.text("text", text);
@@ -153,9 +153,9 @@ impl Encoder {
                     });
                 });
             }
-            (Some(Open::Thought { has_words }), Delta::Signature(signature)) => {
+            (Some(Open::Thought { has_text }), Delta::Signature(signature)) => {
                 // Google's own signature without text does not belong to reasoning.
-                let is_reasoning = *has_words || signature.dialect != Dialect::Gemini;
+                let is_reasoning = *has_text || signature.dialect != Dialect::Gemini;
                 let text = for_client(signature);
                 self.part(choice, out, |array| {
                     array.object(|it| {
@@ -220,8 +220,8 @@ impl Encoder {
             let own = call.signature.as_ref().map(|it| for_client(it).into_owned());
             let hidden = state.hidden.for_call();
             if own.is_some() && hidden.is_some() {
-                let words = Content::Text(Text::default());
-                self.part(choice, out, |array| write_part(array, &words, hidden.as_deref()));
+                let empty = Content::Text(Text::default());
+                self.part(choice, out, |array| write_part(array, &empty, hidden.as_deref()));
             }
             let signature = own.or(hidden);
             let content = Content::ToolCall(call);
@@ -331,7 +331,7 @@ fn last_candidate(candidate: &mut ObjectWriter<'_>, index: u32, state: &mut Cand
         candidate.text("finishMessage", &state.refusal);
     }
     candidate.number("index", u64::from(index));
-    citation::write(candidate, &state.citations, &state.words);
+    citation::write(candidate, &state.citations, &state.offsets);
 }
 
 impl StreamEncoder for Encoder {

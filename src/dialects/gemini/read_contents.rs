@@ -52,7 +52,7 @@ impl Contents {
                     role == Role::Assistant || !matches!(part.content, Content::Reasoning(_))
                 };
                 for part in parts.into_iter().filter(is_kept) {
-                    let part = self.with_words_before(part, &mut parts_so_far);
+                    let part = self.with_text_before(part, &mut parts_so_far);
                     parts_so_far.push(part);
                 }
             }
@@ -70,7 +70,7 @@ impl Contents {
 
     /// Attaches a foreign signature without text to the reasoning before it. Streams send the signature
     /// after the text, and Google's client keeps each fragment as a part or even a turn of its own.
-    fn with_words_before(&mut self, part: Part, parts_so_far: &mut Vec<Part>) -> Part {
+    fn with_text_before(&mut self, part: Part, parts_so_far: &mut Vec<Part>) -> Part {
         let Part { content: Content::Reasoning(mut thought_signature), cache } = part else {
             return part;
         };
@@ -140,7 +140,7 @@ impl Contents {
         let matched = place.map(|place| self.open.remove(place).0);
         let id = id.map(str::to_owned).or(matched);
         let (text, is_error) = match response.get("response") {
-            Some(value) => words(value.expect_object().within("response")?),
+            Some(value) => output_text(value.expect_object().within("response")?),
             None => (String::new(), false),
         };
         let mut parts = vec![Part::text(&text)];
@@ -182,7 +182,7 @@ fn medium(node: Node<'_>) -> Result<Part, Malformed> {
 
 /// The text of a function's result, and whether it is an error. A result that is not a single text
 /// under one of the usual names stays a JSON object.
-fn words(response: Node<'_>) -> (String, bool) {
+fn output_text(response: Node<'_>) -> (String, bool) {
     let mut members = response.members();
     if let (Some((key, value)), None) = (members.next(), members.next()) {
         match (key, value.text()) {

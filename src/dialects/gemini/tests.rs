@@ -502,8 +502,8 @@ fn chunks_of_foreign_thinking_are_merged() {
         assert_eq!(parts[0], &whole, "{turns:?}");
     }
     // Answer text separates the reasoning before it.
-    let words = json!({"text": "Hi"});
-    let found = request(&json!({"contents": [turn(&[&one, &words, &thought_signature])]}));
+    let text = json!({"text": "Hi"});
+    let found = request(&json!({"contents": [turn(&[&one, &text, &thought_signature])]}));
     assert_eq!(found.turns[0].parts.len(), 3);
 }
 
@@ -678,21 +678,21 @@ fn thinking_config_follows_the_model() {
 #[test]
 fn finish_reasons_are_translated() {
     let call = json!([{"functionCall": {"name": "f"}}]);
-    let words = json!([{"text": "x"}]);
+    let text = json!([{"text": "x"}]);
     for (parts, reason, expected) in [
-        (&words, "STOP", StopReason::Stop),
+        (&text, "STOP", StopReason::Stop),
         (&call, "STOP", StopReason::ToolCalls),
-        (&words, "MAX_TOKENS", StopReason::Length),
+        (&text, "MAX_TOKENS", StopReason::Length),
         (&call, "MAX_TOKENS", StopReason::Length),
-        (&words, "CONTINUATION", StopReason::Length),
-        (&words, "SAFETY", StopReason::ContentFilter),
-        (&words, "RECITATION", StopReason::ContentFilter),
-        (&words, "BLOCKLIST", StopReason::ContentFilter),
-        (&words, "PROHIBITED_CONTENT", StopReason::ContentFilter),
-        (&words, "SPII", StopReason::ContentFilter),
-        (&words, "LANGUAGE", StopReason::ContentFilter),
-        (&words, "OTHER", StopReason::ContentFilter),
-        (&words, "SOMETHING_NEW", StopReason::ContentFilter),
+        (&text, "CONTINUATION", StopReason::Length),
+        (&text, "SAFETY", StopReason::ContentFilter),
+        (&text, "RECITATION", StopReason::ContentFilter),
+        (&text, "BLOCKLIST", StopReason::ContentFilter),
+        (&text, "PROHIBITED_CONTENT", StopReason::ContentFilter),
+        (&text, "SPII", StopReason::ContentFilter),
+        (&text, "LANGUAGE", StopReason::ContentFilter),
+        (&text, "OTHER", StopReason::ContentFilter),
+        (&text, "SOMETHING_NEW", StopReason::ContentFilter),
     ] {
         let whole = answer(&piece(parts.clone(), Some(reason)));
         assert_eq!(whole.choices[0].stop, expected, "{reason}");
@@ -990,7 +990,7 @@ fn array_framing_ends_only_if_complete() {
 
 // Content that this dialect can express, in the form in which it is read.
 
-fn words() -> impl Strategy<Value = String> {
+fn any_text() -> impl Strategy<Value = String> {
     "[a-z\"\\\\\n é€😀{}]{1,12}"
 }
 
@@ -1000,7 +1000,7 @@ fn signature() -> impl Strategy<Value = Option<Signature>> {
 }
 
 fn object() -> impl Strategy<Value = String> {
-    (words(), -40..40_i32).prop_map(|(text, quarters)| {
+    (any_text(), -40..40_i32).prop_map(|(text, quarters)| {
         // Exact in binary, since two parsers may round differently.
         let number = f64::from(quarters) / 4.0;
         json!({"text": text, "inner": {"number": number, "list": [null, true]}}).to_string()
@@ -1026,16 +1026,17 @@ fn media() -> impl Strategy<Value = Content> {
 }
 
 fn user_turn() -> impl Strategy<Value = Turn> {
-    let part = prop_oneof![words().prop_map(|text| Part::text(&text)), media().prop_map(Part::new)];
+    let part =
+        prop_oneof![any_text().prop_map(|text| Part::text(&text)), media().prop_map(Part::new)];
     prop::collection::vec(part, 1..3).prop_map(|parts| Turn::new(Role::User, parts))
 }
 
 /// Reasoning, text and then calls, whose ids derive from their position.
 fn model_turn() -> impl Strategy<Value = (Vec<Part>, Vec<(String, Option<Signature>)>)> {
-    let reasoning = (words(), signature()).prop_map(|(text, signature)| {
+    let reasoning = (any_text(), signature()).prop_map(|(text, signature)| {
         vec![Part::new(Content::Reasoning(Reasoning { text, signature, ..Reasoning::default() }))]
     });
-    let text_part = (words(), signature()).prop_map(|(text, signature)| {
+    let text_part = (any_text(), signature()).prop_map(|(text, signature)| {
         let mut parts = vec![Part::text(&text)];
         let reasoning = Reasoning { signature, ..Reasoning::default() };
         let is_signed = reasoning.signature.is_some();
@@ -1049,7 +1050,7 @@ fn model_turn() -> impl Strategy<Value = (Vec<Part>, Vec<(String, Option<Signatu
 
 fn conversation() -> impl Strategy<Value = Vec<Turn>> {
     let exchange = (user_turn(), model_turn(), object(), any::<bool>());
-    let system = prop_oneof![Just(None), words().prop_map(Some)];
+    let system = prop_oneof![Just(None), any_text().prop_map(Some)];
     (system, prop::collection::vec(exchange, 1..4)).prop_map(|(system, exchanges)| {
         let mut turns = Vec::new();
         turns.extend(system.map(|text| Turn::new(Role::System, vec![Part::text(&text)])));
@@ -1105,7 +1106,7 @@ fn settings() -> impl Strategy<Value = ChatRequest> {
         Just(ToolChoice::Auto),
         Just(ToolChoice::None),
         Just(ToolChoice::Required),
-        words().prop_map(ToolChoice::Function),
+        any_text().prop_map(ToolChoice::Function),
     ];
     let reasoning = prop_oneof![
         Just(None),
@@ -1121,7 +1122,7 @@ fn settings() -> impl Strategy<Value = ChatRequest> {
         })),
     ];
     let numbers = (any::<Option<u32>>(), any::<Option<i32>>(), prop::option::of(0..8_u32));
-    let stop = prop::collection::vec(words(), 0..5);
+    let stop = prop::collection::vec(any_text(), 0..5);
     (format, choice, reasoning, numbers, stop, any::<Option<u8>>()).prop_map(
         move |(format, choice, reasoning, (tokens, seed, warmth), stop, top)| {
             let mut request = ChatRequest {
@@ -1173,7 +1174,7 @@ proptest! {
     #[test]
     fn responses_round_trip_whole_and_streamed(
         (parts, calls) in model_turn(),
-        refusal in prop::option::of(words()),
+        refusal in prop::option::of(any_text()),
         usage in (0..9999_u64, 0..9999_u64),
     ) {
         let mut choice = crate::llm::Choice { parts, ..crate::llm::Choice::default() };
@@ -1284,10 +1285,10 @@ fn hidden_thoughts_are_restored_from_signatures() {
             match is_proven {
                 true => assert_eq!(&back, expected, "{parts:?}"),
                 false => {
-                    let words: Vec<&Part> = back.iter().collect();
-                    assert_eq!(words.first().copied(), Some(&expected[1]), "{parts:?}");
-                    assert_eq!(words.last().copied(), Some(&expected[3]), "{parts:?}");
-                    assert_eq!(words.len(), 4, "{parts:?}");
+                    let rest: Vec<&Part> = back.iter().collect();
+                    assert_eq!(rest.first().copied(), Some(&expected[1]), "{parts:?}");
+                    assert_eq!(rest.last().copied(), Some(&expected[3]), "{parts:?}");
+                    assert_eq!(rest.len(), 4, "{parts:?}");
                 }
             }
         }

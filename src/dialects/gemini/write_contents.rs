@@ -172,7 +172,7 @@ impl<'a> ContentsWriter<'a> {
             object.object("functionResponse", |response| {
                 response.text("id", &result.id);
                 response.text("name", name);
-                write_words(response, &texts.join("\n"), result.is_error);
+                write_output(response, &texts.join("\n"), result.is_error);
                 if is_inside && !media.is_empty() {
                     response.array("parts", |parts| {
                         media.iter().try_for_each(|part| medium(parts, part, warnings))
@@ -432,7 +432,7 @@ pub(super) fn write_call(object: &mut ObjectWriter<'_>, call: &ToolCall) -> bool
 
 /// Writes `response`, which must be an object: the text itself if it is one, else the text in a member.
 /// Reading restores the text.
-fn write_words(response: &mut ObjectWriter<'_>, text: &str, is_error: bool) {
+fn write_output(response: &mut ObjectWriter<'_>, text: &str, is_error: bool) {
     if is_error {
         return response.object("response", |inner| inner.text("error", text));
     }

@@ -126,23 +126,23 @@ pub(super) fn write(out: &mut String) {
         "\nThe finish reason is derived from these provider values; an unknown value counts as \
          complete, for Gemini as filtered.\n\n",
     );
-    stop_words(out);
+    stop_reasons(out);
     usage(out, &header);
     errors(out, &header);
     streams(out);
 }
 
 fn parts(out: &mut String, header: &[&str]) {
-    let word = || WORD.to_owned();
+    let sample = || WORD.to_owned();
     let signature = |text: &str| Signature { dialect: Dialect::CohereChat, text: text.to_owned() };
     let reasoning_part = |reasoning: Reasoning| with_parts(vec![Content::Reasoning(reasoning)]);
     let call = |call: ToolCall| with_parts(vec![Content::ToolCall(call)]);
     let citation =
-        Citation { url: Some(word()), title: Some("title".to_owned()), ..Default::default() };
+        Citation { url: Some(sample()), title: Some("title".to_owned()), ..Default::default() };
     let cited = Text { text: "Hello".to_owned(), citations: vec![citation] };
     let mut likely = hello();
     if let Some(choice) = likely.choices.first_mut() {
-        choice.logprobs = vec![TokenLogprob { token: word(), logprob: -0.5, top: Vec::new() }];
+        choice.logprobs = vec![TokenLogprob { token: sample(), logprob: -0.5, top: Vec::new() }];
     }
     let image = Image { media: Media::base64("image/png", WORD), detail: None };
     let named = |name: &str, arguments: &str| ToolCall {
@@ -152,11 +152,11 @@ fn parts(out: &mut String, header: &[&str]) {
         signature: None,
     };
     let rows = [
-        ("id", Answer { id: word(), ..hello() }),
-        ("model", Answer { model: word(), ..hello() }),
+        ("id", Answer { id: sample(), ..hello() }),
+        ("model", Answer { model: sample(), ..hello() }),
         ("words", with_parts(vec![Part::text(WORD).content])),
         ("a source of them", with_parts(vec![Content::Text(cited)])),
-        ("thought", reasoning_part(Reasoning { text: word(), ..Reasoning::default() })),
+        ("thought", reasoning_part(Reasoning { text: sample(), ..Reasoning::default() })),
         (
             "its signature",
             reasoning_part(Reasoning {
@@ -172,7 +172,7 @@ fn parts(out: &mut String, header: &[&str]) {
         ("call: id", call(ToolCall { id: "call_probe".to_owned(), ..named("f", "{}") })),
         ("call: name", call(named(WORD, "{}"))),
         ("call: arguments", call(named("f", r#"{"x":"probe"}"#))),
-        ("refusal", with_parts(vec![Content::Refusal(word())])),
+        ("refusal", with_parts(vec![Content::Refusal(sample())])),
         ("picture", with_parts(vec![Content::Image(image)])),
         ("sound", with_parts(vec![Content::Audio(Media::base64("audio/wav", WORD))])),
         ("log-probabilities", likely),
@@ -245,15 +245,15 @@ fn values_of_leaves(leaves: &BTreeMap<String, Value>) -> String {
     leaves.iter().map(one).collect::<Vec<_>>().join(" ")
 }
 
-fn stop_words(out: &mut String) {
+fn stop_reasons(out: &mut String) {
     let names: Vec<String> = vendors().map(|(dialect, ..)| dialect_name(dialect)).collect();
     let mut header = vec![""];
     header.extend(names.iter().map(String::as_str));
     let rows = reasons().into_iter().map(|(name, stop)| {
-        let cells = vendors().map(|(dialect, codec, _)| words_for(dialect, codec, Some(&stop)));
+        let cells = vendors().map(|(dialect, codec, _)| reasons_for(dialect, codec, Some(&stop)));
         [name.to_owned()].into_iter().chain(cells).collect::<Vec<_>>()
     });
-    let failed = vendors().map(|(dialect, codec, _)| words_for(dialect, codec, None));
+    let failed = vendors().map(|(dialect, codec, _)| reasons_for(dialect, codec, None));
     let failed = ["no answer, the provider failed".to_owned()].into_iter().chain(failed).collect();
     let rows = rows.chain([failed]);
     table::write(out, &header, rows);
@@ -264,21 +264,21 @@ fn stop_words(out: &mut String) {
 }
 
 /// The values of a provider that are read as `wanted`, or as no response at all if it is none.
-fn words_for(dialect: Dialect, codec: &dyn Codec, wanted: Option<&StopReason>) -> String {
+fn reasons_for(dialect: Dialect, codec: &dyn Codec, wanted: Option<&StopReason>) -> String {
     let known = STOP_WORDS.iter().find(|(known, ..)| *known == dialect);
-    let (_, pointer, words) = known.expect("every dialect has words");
+    let (_, pointer, reasons) = known.expect("every dialect has words");
     let mut answers = cases(dialect, ".answer.json").into_iter();
     let (_, body) = answers.find(|(case, _)| case == "length").expect("the case");
     let mut body: Value = serde_json::from_slice(&body).expect("JSON");
-    let mut read = |word: &str| {
-        *body.pointer_mut(pointer).expect("where it is told") = word.into();
+    let mut read = |reason: &str| {
+        *body.pointer_mut(pointer).expect("where it is told") = reason.into();
         let body = body.to_string();
         let answer = Scanner::default().read(body.as_bytes(), |root| codec.read_answer(root));
         answer.expect("JSON")?.choices.into_iter().next().map(|choice| choice.stop)
     };
     let kind = |stop: Option<&StopReason>| stop.map(std::mem::discriminant);
-    let found = words.iter().filter(|word| kind(read(word).as_ref()) == kind(wanted));
-    let found: Vec<String> = found.map(|word| format!("`{word}`")).collect();
+    let found = reasons.iter().filter(|reason| kind(read(reason).as_ref()) == kind(wanted));
+    let found: Vec<String> = found.map(|reason| format!("`{reason}`")).collect();
     if found.is_empty() { "–".to_owned() } else { found.join(" ") }
 }
 

@@ -111,7 +111,7 @@ fn matrix(out: &mut String, found: &BTreeMap<(String, &str), Vec<(Dialect, Suppo
             let parts = [(whole_count, "whole"), (warned, "warned"), (refused, "refused")];
             let parts = parts.iter().filter(|(number, _)| *number > 0);
             let parts: Vec<String> =
-                parts.map(|(number, word)| format!("{number} {word}")).collect();
+                parts.map(|(number, note)| format!("{number} {note}")).collect();
             parts.join(", ")
         });
         [dialect_name(*from)].into_iter().chain(cells).collect()

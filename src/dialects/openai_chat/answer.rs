@@ -242,8 +242,8 @@ fn write_message(message: &mut ObjectWriter<'_>, parts: &[Part], forms: &CallFor
     if texts.is_empty() && links.is_empty() {
         message.null("content");
     } else {
-        let words: String = texts.iter().map(|text| text.text.as_str()).collect();
-        message.text("content", &(words + &links));
+        let text: String = texts.iter().map(|text| text.text.as_str()).collect();
+        message.text("content", &(text + &links));
     }
     let refusal = parts.iter().find_map(|part| match &part.content {
         Content::Refusal(refusal) => Some(refusal.as_str()),

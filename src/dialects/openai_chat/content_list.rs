@@ -18,7 +18,7 @@ impl<'a> ListPart<'a> {
         match value.text_of("type") {
             "thinking" | "reasoning" => {
                 let reasoning = value.get("thinking").or_else(|| value.get("text"));
-                reasoning.map(words).filter(|text| !text.is_empty()).map(Self::Thought)
+                reasoning.map(list_text).filter(|text| !text.is_empty()).map(Self::Thought)
             }
             "refusal" => filled("refusal").map(Self::Refusal),
             "image_url" | "image" => read_image(value).map(Self::Image),
@@ -28,7 +28,7 @@ impl<'a> ListPart<'a> {
 }
 
 /// The text of a string, or of the texts in a list.
-pub(super) fn words(value: Node<'_>) -> String {
+pub(super) fn list_text(value: Node<'_>) -> String {
     match value.text() {
         Some(text) => text.to_owned(),
         None => value.items().map(|item| item.text_of("text")).collect(),

@@ -132,7 +132,7 @@ impl Progress {
         if let Some(reason) = value.get("finish_reason").and_then(Node::text)
             && !std::mem::replace(&mut self.has_stopped, true)
         {
-            self.close_words(choice, out);
+            self.close_text(choice, out);
             self.emit_audio(choice, out);
             let parts: Vec<u32> = self.calls.values().map(|(_, part)| *part).collect();
             for part in parts {
@@ -151,20 +151,20 @@ impl Progress {
         if let Some(text) = filled("reasoning_content").or_else(|| filled("reasoning"))
             && !is_detailed
         {
-            self.words(choice, Kind::Reasoning, text, out);
+            self.text_delta(choice, Kind::Reasoning, text, out);
         }
         for block in delta.get("thinking_blocks").into_iter().flat_map(Node::items) {
             self.thinking(choice, block, out);
         }
         if let Some(text) = filled("content") {
-            self.words(choice, Kind::Text, text, out);
+            self.text_delta(choice, Kind::Text, text, out);
         }
         let list = delta.get("content").into_iter().flat_map(Node::items);
         for part in list.filter_map(ListPart::read) {
             match part {
-                ListPart::Text(text) => self.words(choice, Kind::Text, text, out),
-                ListPart::Thought(text) => self.words(choice, Kind::Reasoning, &text, out),
-                ListPart::Refusal(text) => self.words(choice, Kind::Refusal, text, out),
+                ListPart::Text(text) => self.text_delta(choice, Kind::Text, text, out),
+                ListPart::Thought(text) => self.text_delta(choice, Kind::Reasoning, &text, out),
+                ListPart::Refusal(text) => self.text_delta(choice, Kind::Refusal, text, out),
                 ListPart::Image(image) => self.whole(choice, Content::Image(image), out),
             }
         }
@@ -182,7 +182,7 @@ impl Progress {
             out.push(Chunk::BlockDelta { choice, part, delta });
         }
         if let Some(text) = filled("refusal") {
-            self.words(choice, Kind::Refusal, text, out);
+            self.text_delta(choice, Kind::Refusal, text, out);
         }
         for call in delta.get("tool_calls").into_iter().flat_map(Node::items) {
             self.call(choice, call, out);
@@ -191,28 +191,28 @@ impl Progress {
 
     /// Reads OpenRouter's details. True if they contain text.
     fn details(&mut self, choice: u32, delta: Node<'_>, out: &mut Vec<Chunk>) -> bool {
-        let mut has_words = false;
+        let mut has_text = false;
         for detail in reasoning_details::each(delta) {
             if !detail.text.is_empty() {
-                has_words = true;
-                self.words(choice, Kind::Reasoning, detail.text, out);
+                has_text = true;
+                self.text_delta(choice, Kind::Reasoning, detail.text, out);
             }
             if let Some(signature) = detail.signature {
                 let part = self.part_for(choice, Kind::Reasoning, out);
                 out.push(Chunk::BlockDelta { choice, part, delta: Delta::Signature(signature) });
-                self.close_words(choice, out);
+                self.close_text(choice, out);
             }
             if let Some(sealed) = detail.sealed {
                 let reasoning = Reasoning { sealed: Some(sealed), ..Reasoning::default() };
                 self.whole(choice, Content::Reasoning(reasoning), out);
             }
         }
-        has_words
+        has_text
     }
 
     /// Emits a complete part.
     fn whole(&mut self, choice: u32, content: Content, out: &mut Vec<Chunk>) {
-        self.close_words(choice, out);
+        self.close_text(choice, out);
         let part = self.open(choice, content, out);
         out.push(Chunk::BlockStop { choice, part });
     }
@@ -221,7 +221,7 @@ impl Progress {
     fn push_audio(&mut self, choice: u32, audio: Node<'_>, out: &mut Vec<Chunk>) {
         let transcript = audio.text_of("transcript");
         if !transcript.is_empty() {
-            self.words(choice, Kind::Text, transcript, out);
+            self.text_delta(choice, Kind::Text, transcript, out);
         }
         let bytes = decode_base64(audio.text_of("data")).unwrap_or_default();
         if self.sound.len().saturating_add(bytes.len()) <= SOUND_BYTES_MAX {
@@ -243,7 +243,7 @@ impl Progress {
     /// Reads a signature; the text was sent as `reasoning_content`.
     fn thinking(&mut self, choice: u32, block: Node<'_>, out: &mut Vec<Chunk>) {
         if let Some(sealed) = block.get("data").and_then(Node::text) {
-            self.close_words(choice, out);
+            self.close_text(choice, out);
             let sealed = Some(Signature::read(Dialect::OpenaiChat, sealed));
             let content = Content::Reasoning(Reasoning { sealed, ..Reasoning::default() });
             let part = self.open(choice, content, out);
@@ -255,11 +255,11 @@ impl Progress {
             let delta = Delta::Signature(Signature::read(Dialect::OpenaiChat, signature));
             out.push(Chunk::BlockDelta { choice, part, delta });
             // A signature ends its reasoning.
-            self.close_words(choice, out);
+            self.close_text(choice, out);
         }
     }
 
-    fn words(&mut self, choice: u32, kind: Kind, text: &str, out: &mut Vec<Chunk>) {
+    fn text_delta(&mut self, choice: u32, kind: Kind, text: &str, out: &mut Vec<Chunk>) {
         let part = self.part_for(choice, kind, out);
         out.push(Chunk::BlockDelta { choice, part, delta: Delta::Text(text.to_owned()) });
     }
@@ -269,7 +269,7 @@ impl Progress {
         match self.open {
             Some((open, part)) if open == kind => part,
             _ => {
-                self.close_words(choice, out);
+                self.close_text(choice, out);
                 let content = match kind {
                     Kind::Text => Content::Text(Text::default()),
                     Kind::Refusal => Content::Refusal(String::new()),
@@ -289,7 +289,7 @@ impl Progress {
         part
     }
 
-    fn close_words(&mut self, choice: u32, out: &mut Vec<Chunk>) {
+    fn close_text(&mut self, choice: u32, out: &mut Vec<Chunk>) {
         if let Some((_, part)) = self.open.take() {
             out.push(Chunk::BlockStop { choice, part });
         }
@@ -313,7 +313,7 @@ impl Progress {
         let part = match known {
             Some(part) => part,
             None => {
-                self.close_words(choice, out);
+                self.close_text(choice, out);
                 let call = ToolCall {
                     id: id.to_owned(),
                     name: function.text_of("name").to_owned(),

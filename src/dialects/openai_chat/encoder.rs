@@ -41,7 +41,7 @@ pub(super) struct Encoder {
 /// A part, as this dialect numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Open {
-    Words(&'static str),
+    Text(&'static str),
     /// Its index among the calls, and whether its arguments have begun.
     Call {
         index: u64,
@@ -108,9 +108,9 @@ impl Encoder {
         let parts = self.choices.entry(choice).or_default();
         let calls = parts.iter().filter(|open| matches!(open, Open::Call { .. })).count() as u64;
         let open = match content {
-            Content::Text(_) => Open::Words("content"),
-            Content::Refusal(_) => Open::Words("refusal"),
-            Content::Reasoning(_) => Open::Words("reasoning_content"),
+            Content::Text(_) => Open::Text("content"),
+            Content::Refusal(_) => Open::Text("refusal"),
+            Content::Reasoning(_) => Open::Text("reasoning_content"),
             Content::ToolCall(call) => {
                 Open::Call { index: calls, has_arguments: !call.arguments.is_empty() }
             }
@@ -205,7 +205,7 @@ impl Encoder {
             *has_arguments |= !piece.is_empty();
         }
         match (delta, *open) {
-            (Delta::Text(text), Open::Words(key)) => {
+            (Delta::Text(text), Open::Text(key)) => {
                 self.choice(out, choice, None, |delta| delta.text(key, text));
             }
             (Delta::Arguments(piece), Open::Call { index, .. })
@@ -221,14 +221,14 @@ impl Encoder {
             (Delta::Arguments(piece), Open::Call { index, .. }) => {
                 self.arguments(choice, index, piece, out);
             }
-            (Delta::Citation(citation), Open::Words(_)) => {
+            (Delta::Citation(citation), Open::Text(_)) => {
                 self.choice(out, choice, None, |delta| {
                     delta.array("annotations", |array| {
                         array.object(|object| write_citation(object, citation));
                     });
                 });
             }
-            (Delta::Signature(signature), Open::Words(_)) => {
+            (Delta::Signature(signature), Open::Text(_)) => {
                 let text = self.reasoning.get(&(choice, part)).cloned().unwrap_or_default();
                 let signature = Some(signature.clone());
                 self.thinking(
@@ -370,9 +370,9 @@ impl StreamEncoder for Encoder {
             }
             Chunk::BlockDelta { choice, part, delta } => {
                 if let Delta::Text(text) = delta
-                    && let Some(words) = self.reasoning.get_mut(&(*choice, *part))
+                    && let Some(reasoning) = self.reasoning.get_mut(&(*choice, *part))
                 {
-                    words.push_str(text);
+                    reasoning.push_str(text);
                 }
                 self.grow(*choice, *part, delta, out);
             }

@@ -1,6 +1,6 @@
 //! A client's request.
 
-use super::content_list::{read_image, words as words_of_list};
+use super::content_list::{list_text, read_image};
 use super::reasoning_details;
 use crate::dialects::extra_fields;
 use crate::dialects::openai_tools::{arguments_of, custom};
@@ -95,7 +95,7 @@ fn member(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), M
         "user" => request.user = Some(value.expect_text()?.to_owned()),
         "metadata" => request.metadata = labels(value)?,
         "service_tier" => request.service_tier = Some(value.expect_text()?.to_owned()),
-        "prediction" => request.prediction = Some(words(value.expect("content", "text")?)?),
+        "prediction" => request.prediction = Some(content_text(value.expect("content", "text")?)?),
         "modalities" => request.modalities = texts(value)?,
         "audio" => request.audio_output = Some(value.expect_object()?.json()),
         _ => extra_fields::keep(&mut request.extra_fields, Dialect::OpenaiChat, key, value),
@@ -312,7 +312,7 @@ pub(super) fn read_reasoning(value: Node<'_>, parts: &mut Vec<Part>) {
     let plain = value.get("reasoning_content").or_else(|| value.get("reasoning"));
     let plain = plain.and_then(Node::text).filter(|text| !text.is_empty());
     let Some(text) = plain else { return };
-    lend_words(parts, text);
+    lend_text(parts, text);
     if !parts.iter().any(has_words) {
         let reasoning = Reasoning { text: text.to_owned(), ..Reasoning::default() };
         parts.insert(0, Part::new(Content::Reasoning(reasoning)));
@@ -321,7 +321,7 @@ pub(super) fn read_reasoning(value: Node<'_>, parts: &mut Vec<Part>) {
 
 /// Moves the text of `reasoning_content` to signed reasoning without text: clients that assemble a
 /// stream separate the two.
-fn lend_words(parts: &mut [Part], words: &str) {
+fn lend_text(parts: &mut [Part], content_text: &str) {
     if parts.iter().any(has_words) {
         return;
     }
@@ -329,7 +329,7 @@ fn lend_words(parts: &mut [Part], words: &str) {
     if let Some(Part { content: Content::Reasoning(reasoning), .. }) =
         parts.iter_mut().find(is_signed)
     {
-        words.clone_into(&mut reasoning.text);
+        content_text.clone_into(&mut reasoning.text);
     }
 }
 
@@ -401,7 +401,7 @@ fn contents(value: Node<'_>) -> Result<Vec<Part>, Malformed> {
 }
 
 /// The text of a string, or of an array of text parts.
-fn words(value: Node<'_>) -> Result<String, Malformed> {
+fn content_text(value: Node<'_>) -> Result<String, Malformed> {
     let parts = contents(value).within("content")?;
     Ok(parts.iter().filter_map(Part::as_text).collect())
 }
@@ -417,7 +417,7 @@ fn part(value: Node<'_>) -> Result<Part, Malformed> {
         "refusal" => Content::Refusal(value.expect_text_at("refusal")?.to_owned()),
         // Mistral's models send their reasoning like this, and its clients send it back.
         "thinking" => {
-            let text = value.get("thinking").map(words_of_list).unwrap_or_default();
+            let text = value.get("thinking").map(list_text).unwrap_or_default();
             Content::Reasoning(Reasoning { text, ..Reasoning::default() })
         }
         "image_url" => {

@@ -90,7 +90,7 @@ fn image_part() -> Part {
 fn reasoning_in_content_lists_is_decoded() {
     let reasoning_part =
         |text: &str| json!({ "type": "thinking", "thinking": [{ "type": "text", "text": text }] });
-    let words = |text: &str| json!({ "type": "text", "text": text });
+    let text_part = |text: &str| json!({ "type": "text", "text": text });
     let expected = [
         Part::new(Content::Reasoning(Reasoning {
             text: "two and two".to_owned(),
@@ -98,10 +98,10 @@ fn reasoning_in_content_lists_is_decoded() {
         })),
         Part::text("4"),
     ];
-    let message = json!({ "content": [reasoning_part("two and two"), words("4")] });
+    let message = json!({ "content": [reasoning_part("two and two"), text_part("4")] });
     assert_eq!(read(&message), expected);
     let plain =
-        json!({ "content": [{ "type": "thinking", "thinking": "two and two" }, words("4")] });
+        json!({ "content": [{ "type": "thinking", "thinking": "two and two" }, text_part("4")] });
     assert_eq!(read(&plain), expected);
     let deltas = [
         json!({ "content": [reasoning_part("two ")] }),
@@ -109,7 +109,7 @@ fn reasoning_in_content_lists_is_decoded() {
         json!({ "content": "4" }),
     ];
     assert_eq!(streamed(&deltas), expected);
-    let together = [json!({ "content": [reasoning_part("two and two"), words("4")] })];
+    let together = [json!({ "content": [reasoning_part("two and two"), text_part("4")] })];
     assert_eq!(streamed(&together), expected);
     // Clients of Mistral send it back like this.
     let message = json!({ "role": "assistant", "content": message["content"] });

@@ -33,7 +33,7 @@ pub(super) fn write_turns(
         }
         let mark = mark.filter(|_| index + 1 == request.turns.len());
         write_turn(messages, turn, mark, (target, forms), warnings)?;
-        let shown = results().flat_map(|result| &result.parts).filter(|part| !is_word(part));
+        let shown = results().flat_map(|result| &result.parts).filter(|part| !is_text(part));
         beside.extend(shown.cloned());
     }
     if beside.is_empty() {
@@ -52,7 +52,7 @@ pub(super) fn is_lost(role: Role, content: &Content) -> bool {
     is_lost && role == Role::Assistant
 }
 
-fn is_word(part: &Part) -> bool {
+fn is_text(part: &Part) -> bool {
     matches!(part.content, Content::Text(_))
 }
 
@@ -117,10 +117,10 @@ fn write_result(
         warnings.dropped("is_error of a tool result", "openai-chat tells it in words only");
     }
     // Imitators reject images in results as well.
-    if !result.parts.iter().all(is_word) {
+    if !result.parts.iter().all(is_text) {
         warnings.changed("what a tool showed", "sent by the user behind its result");
-        let words: Vec<Part> = result.parts.iter().filter(|part| is_word(part)).cloned().collect();
-        write_content(message, &words, target, warnings)?;
+        let texts: Vec<Part> = result.parts.iter().filter(|part| is_text(part)).cloned().collect();
+        write_content(message, &texts, target, warnings)?;
     } else {
         write_content(message, &result.parts, target, warnings)?;
     }
@@ -379,11 +379,11 @@ fn write_file(
     warnings: &mut Warnings,
 ) -> Result<(), Unsupported> {
     if target.is_original {
-        if let Some(words) = file.media.words() {
+        if let Some(text) = file.media.plain_text_content() {
             warnings.changed("a file of text", "sent as words, openai-chat takes PDF files only");
             array.object(|object| {
                 object.text("type", "text");
-                object.text("text", &words);
+                object.text("text", &text);
             });
             return Ok(());
         }

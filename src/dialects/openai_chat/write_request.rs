@@ -141,8 +141,8 @@ fn write_service_tier(
     target: &TargetModel<'_>,
     warnings: &mut Warnings,
 ) {
-    let Some(word) = request.service_tier.as_deref() else { return };
-    match service_tier::of_request(word) {
+    let Some(tier) = request.service_tier.as_deref() else { return };
+    match service_tier::of_request(tier) {
         Some("default") if !target.is_original => {}
         Some("ultrafast") | None => {
             warnings.dropped("service_tier", "a class of service of another vendor or API");

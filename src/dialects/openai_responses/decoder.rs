@@ -44,7 +44,7 @@ struct Item {
     /// Its own id, if it is reasoning.
     id: Option<String>,
     /// The open text.
-    words: Option<Words>,
+    text_part: Option<OpenText>,
     /// Number of parts of its content and its summary that were opened.
     contents: u64,
     summaries: u64,
@@ -63,7 +63,7 @@ struct Call {
 
 /// An open text, refusal or reasoning part.
 #[derive(Clone, Copy, Debug)]
-struct Words {
+struct OpenText {
     place: TextLocation,
     part: u32,
     /// Number of bytes, citations and tokens emitted so far.
@@ -149,7 +149,7 @@ impl Decoder {
             TextLocation::Content(root.get("content_index").and_then(Node::u64).unwrap_or(0));
         let summary =
             TextLocation::Summary(root.get("summary_index").and_then(Node::u64).unwrap_or(0));
-        let words = match kind {
+        let text_part = match kind {
             "output_text.delta" => (content, Kind::Text, "delta"),
             "output_text.done" => (content, Kind::Text, "text"),
             "refusal.delta" => (content, Kind::Refusal, "delta"),
@@ -163,18 +163,18 @@ impl Decoder {
                 return;
             }
         };
-        let (place, kind, key) = words;
+        let (place, kind, key) = text_part;
         self.begin(None, out);
         self.latest = index;
         let text = root.text_of(key);
         if key == "delta" {
-            if let Some(words) = self.words(index, place, kind, text.is_empty(), out) {
-                words.grow(text, out);
-                words.tokens(root, out);
+            if let Some(text_part) = self.text_part(index, place, kind, text.is_empty(), out) {
+                text_part.grow(text, out);
+                text_part.tokens(root, out);
             }
-        } else if let Some(words) = self.words(index, place, kind, text.is_empty(), out) {
-            words.fill_up(text, out);
-            words.tokens(root, out);
+        } else if let Some(text_part) = self.text_part(index, place, kind, text.is_empty(), out) {
+            text_part.fill_up(text, out);
+            text_part.tokens(root, out);
         }
     }
 
@@ -206,9 +206,9 @@ impl Decoder {
                 }
             }
             "output_text.annotation.added" => {
-                let words = self.words(index, place, Kind::Text, false, out);
-                if let Some((words, annotation)) = words.zip(root.get("annotation")) {
-                    words.cite(annotation, out);
+                let text_part = self.text_part(index, place, Kind::Text, false, out);
+                if let Some((text_part, annotation)) = text_part.zip(root.get("annotation")) {
+                    text_part.cite(annotation, out);
                 }
             }
             "function_call_arguments.delta" | "custom_tool_call_input.delta" => {
@@ -251,18 +251,18 @@ impl Decoder {
     }
 
     /// The text at `place`, opened if necessary. None if it has ended, or if it is empty and not open.
-    fn words(
+    fn text_part(
         &mut self,
         index: u64,
         place: TextLocation,
         kind: Kind,
         is_empty: bool,
         out: &mut Vec<Chunk>,
-    ) -> Option<&mut Words> {
+    ) -> Option<&mut OpenText> {
         let item = self.items.entry(index).or_default();
-        let is_open = item.words.is_some_and(|words| words.place == place);
+        let is_open = item.text_part.is_some_and(|text_part| text_part.place == place);
         if is_open {
-            return item.words.as_mut();
+            return item.text_part.as_mut();
         }
         let (next, reached) = match place {
             TextLocation::Content(at) => (at, &mut item.contents),
@@ -274,7 +274,7 @@ impl Decoder {
             return None;
         }
         *reached = next.saturating_add(1);
-        close(&mut item.words, out);
+        close(&mut item.text_part, out);
         let part = self.parts;
         self.parts += 1;
         let content = match kind {
@@ -286,8 +286,8 @@ impl Decoder {
             }
         };
         out.push(Chunk::BlockStart { choice: CHOICE, part, content });
-        let words = Words { place, part, emitted: 0, citations: 0, has_tokens: false };
-        Some(item.words.insert(words))
+        let text_part = OpenText { place, part, emitted: 0, citations: 0, has_tokens: false };
+        Some(item.text_part.insert(text_part))
     }
 
     /// Reads a complete part of a message or text of reasoning, and emits the rest of it.
@@ -305,12 +305,12 @@ impl Decoder {
             _ => return,
         };
         let text = part.text_of(key);
-        if let Some(words) = self.words(index, place, kind, text.is_empty(), out) {
-            words.fill_up(text, out);
-            words.tokens(part, out);
+        if let Some(text_part) = self.text_part(index, place, kind, text.is_empty(), out) {
+            text_part.fill_up(text, out);
+            text_part.tokens(part, out);
             let annotations = part.get("annotations").into_iter().flat_map(Node::items);
-            for annotation in annotations.skip(words.citations) {
-                words.cite(annotation, out);
+            for annotation in annotations.skip(text_part.citations) {
+                text_part.cite(annotation, out);
             }
         }
     }
@@ -375,16 +375,16 @@ impl Decoder {
     /// Reads the signature of reasoning, with the rest of its text.
     fn prove(&mut self, index: u64, item: Node<'_>, out: &mut Vec<Chunk>) {
         let Some(sealed) = item.get("encrypted_content").and_then(Node::text) else { return };
-        let words = self.items.get(&index).and_then(|item| item.words);
+        let text_part = self.items.get(&index).and_then(|item| item.text_part);
         let id = output::vendor_id(item);
         let grow = |part, signature| {
             let delta = Delta::Signature(signature);
             Chunk::BlockDelta { choice: CHOICE, part, delta }
         };
         let reasoning = Reasoning { id: id.map(str::to_owned), ..Reasoning::default() };
-        match (encrypted_content::read(sealed, words.is_some(), id), words) {
-            (encrypted_content::EncryptedContent::Signature(signature), Some(words)) => {
-                out.push(grow(words.part, signature));
+        match (encrypted_content::read(sealed, text_part.is_some(), id), text_part) {
+            (encrypted_content::EncryptedContent::Signature(signature), Some(text_part)) => {
+                out.push(grow(text_part.part, signature));
             }
             (encrypted_content::EncryptedContent::Signature(signature), None) => {
                 let reasoning = Reasoning { signature: Some(signature), ..reasoning };
@@ -413,7 +413,7 @@ impl Decoder {
         if std::mem::replace(&mut item.is_done, true) {
             return;
         }
-        close(&mut item.words, out);
+        close(&mut item.text_part, out);
         if let Some(Call { part, is_custom, .. }) = item.call {
             if is_custom {
                 out.push(grown(part, CLOSED));
@@ -469,13 +469,13 @@ fn error(value: Node<'_>) -> ApiError {
     error
 }
 
-fn close(words: &mut Option<Words>, out: &mut Vec<Chunk>) {
-    if let Some(words) = words.take() {
-        out.push(Chunk::BlockStop { choice: CHOICE, part: words.part });
+fn close(text_part: &mut Option<OpenText>, out: &mut Vec<Chunk>) {
+    if let Some(text_part) = text_part.take() {
+        out.push(Chunk::BlockStop { choice: CHOICE, part: text_part.part });
     }
 }
 
-impl Words {
+impl OpenText {
     fn push(&self, delta: Delta, out: &mut Vec<Chunk>) {
         out.push(Chunk::BlockDelta { choice: CHOICE, part: self.part, delta });
     }

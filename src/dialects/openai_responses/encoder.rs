@@ -335,21 +335,21 @@ impl Encoder {
         match &part.content {
             Content::Text(_) => {
                 self.part_event("output_text.done", index, place, out, |root, part| {
-                    part.write_words(root);
+                    part.write_text_of(root);
                     root.array("logprobs", |array| write_tokens(array, &part.logprobs));
                 });
                 self.border("content_part.done", index, place, out);
             }
             Content::Refusal(_) => {
-                self.part_event("refusal.done", index, place, out, write_words);
+                self.part_event("refusal.done", index, place, out, write_text_of);
                 self.border("content_part.done", index, place, out);
             }
             Content::Reasoning(reasoning) if !reasoning.text.is_empty() => {
-                self.part_event("reasoning_summary_text.done", index, place, out, write_words);
+                self.part_event("reasoning_summary_text.done", index, place, out, write_text_of);
                 self.part_event("reasoning_summary_part.done", index, place, out, |root, part| {
                     root.object("part", |object| {
                         object.text("type", "summary_text");
-                        part.write_words(object);
+                        part.write_text_of(object);
                     });
                 });
             }
@@ -448,8 +448,8 @@ fn write_numbered(
     });
 }
 
-fn write_words(root: &mut ObjectWriter<'_>, part: &PartBuffer) {
-    part.write_words(root);
+fn write_text_of(root: &mut ObjectWriter<'_>, part: &PartBuffer) {
+    part.write_text_of(root);
 }
 
 impl StreamEncoder for Encoder {
@@ -531,7 +531,7 @@ mod tests {
         Chunk::BlockDelta { choice: 0, part, delta }
     }
 
-    fn words(part: u32, text: &str) -> Chunk {
+    fn text_delta(part: u32, text: &str) -> Chunk {
         grow(part, Delta::Text(text.to_owned()))
     }
 
@@ -633,13 +633,13 @@ mod tests {
         let events = encode(&[
             start(),
             open(0, Content::Reasoning(Reasoning::default())),
-            words(0, "hm"),
+            text_delta(0, "hm"),
             Chunk::BlockStop { choice: 0, part: 0 },
             open(1, Content::Text(Text::default())),
-            words(1, "Hi"),
+            text_delta(1, "Hi"),
             grow(1, Delta::Citation(Citation::default())),
             Chunk::Ping,
-            words(1, ""),
+            text_delta(1, ""),
             Chunk::BlockStop { choice: 0, part: 1 },
             open(2, Content::ToolCall(ToolCall::default())),
             grow(2, Delta::Arguments("{}".to_owned())),
@@ -704,9 +704,9 @@ mod tests {
             code: None,
             param: None,
         };
-        let begun = [start(), open(0, Content::Text(Text::default())), words(0, "Hi")];
+        let begun = [start(), open(0, Content::Text(Text::default())), text_delta(0, "Hi")];
         let mut chunks = begun.to_vec();
-        chunks.extend([Chunk::Error(error.clone()), words(0, "x"), stop(), Chunk::Done]);
+        chunks.extend([Chunk::Error(error.clone()), text_delta(0, "x"), stop(), Chunk::Done]);
         let events = encode(&chunks);
         let [.., event, last] = events.as_slice() else { panic!("{events:?}") };
         assert_eq!((&event["type"], &event["message"]), (&"error".into(), &"too many".into()));
@@ -729,7 +729,7 @@ mod tests {
         let mut encoder = Encoder::new(&ChatRequest::default(), 7);
         let mut out = Vec::new();
         encoder.push(&open(0, Content::Text(Text::default())), &mut out);
-        let piece = words(0, &"x".repeat(1 << 20));
+        let piece = text_delta(0, &"x".repeat(1 << 20));
         for _ in 0..40 {
             out.clear();
             encoder.push(&piece, &mut out);
@@ -752,7 +752,7 @@ mod tests {
         let mut sizes = Vec::new();
         for _ in 0..2000 {
             out.clear();
-            encoder.push(&words(0, "word "), &mut out);
+            encoder.push(&text_delta(0, "word "), &mut out);
             sizes.push(out.len());
         }
         let (first, last) = (sizes[0], sizes[1999]);
@@ -763,7 +763,7 @@ mod tests {
     fn stray_chunks_are_dropped() {
         let token = TokenLogprob { token: "x".to_owned(), logprob: -0.5, top: Vec::new() };
         let events = encode(&[
-            words(9, "x"),
+            text_delta(9, "x"),
             Chunk::BlockStop { choice: 0, part: 9 },
             Chunk::Logprobs { choice: 0, tokens: vec![token] },
             Chunk::BlockStart { choice: 1, part: 0, content: Content::Text(Text::default()) },

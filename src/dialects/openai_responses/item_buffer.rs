@@ -62,7 +62,7 @@ impl PartBuffer {
     }
 
     /// Writes its text under the member's name in events.
-    pub(super) fn write_words(&self, root: &mut ObjectWriter<'_>) {
+    pub(super) fn write_text_of(&self, root: &mut ObjectWriter<'_>) {
         match &self.content {
             Content::Text(text) => root.text("text", &text.text),
             Content::Refusal(text) => root.text("refusal", text),

@@ -167,12 +167,12 @@ pub(super) struct OutputPart<'a> {
 
 /// True if `next` belongs to the same item as `before`.
 pub(super) fn is_one_item(before: &Content, next: &Content) -> bool {
-    let are_words = |it: &Content| matches!(it, Content::Text(_) | Content::Refusal(_));
+    let is_text = |it: &Content| matches!(it, Content::Text(_) | Content::Refusal(_));
     match (before, next) {
         (Content::Reasoning(before), Content::Reasoning(next)) => {
             before.id.is_some() && before.id == next.id
         }
-        _ => are_words(before) && are_words(next),
+        _ => is_text(before) && is_text(next),
     }
 }
 

@@ -322,13 +322,13 @@ impl Writer<'_, '_> {
             None => (None, None),
         };
         let id = reasoning().find_map(|it| it.id.as_deref()).filter(|_| self.is_own).or(sealed_id);
-        let has_words = reasoning().any(|it| !it.text.is_empty());
+        let has_text = reasoning().any(|it| !it.text.is_empty());
         if reasoning().any(is_foreign) {
             self.warnings.dropped("the proof of a thought", "another vendor's");
         }
         let is_known = sealed.is_some() || (id.is_some() && !reasoning().any(is_foreign));
-        if !is_known && (self.is_original || !has_words) {
-            if has_words {
+        if !is_known && (self.is_original || !has_text) {
+            if has_text {
                 self.warnings.dropped("a thought", "openai-responses takes back its own only");
             }
             return;

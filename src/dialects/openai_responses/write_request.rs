@@ -618,12 +618,12 @@ mod tests {
         assert_eq!(body["input"][0]["role"], "system");
     }
 
-    fn word() -> impl Strategy<Value = String> {
+    fn any_text() -> impl Strategy<Value = String> {
         "[a-zé\"\\\\\n ]{1,12}"
     }
 
     fn text() -> impl Strategy<Value = Content> {
-        word().prop_map(|text| Content::Text(Text { text, citations: Vec::new() }))
+        any_text().prop_map(|text| Content::Text(Text { text, citations: Vec::new() }))
     }
 
     fn media(media_type: &'static str) -> impl Strategy<Value = Media> {
@@ -638,7 +638,7 @@ mod tests {
         let detail = option::of(Just("high".to_owned()));
         let image = (media("image/png"), detail)
             .prop_map(|(media, detail)| Content::Image(Image { media, detail }));
-        let file = (media("application/pdf"), word()).prop_map(|(media, name)| {
+        let file = (media("application/pdf"), any_text()).prop_map(|(media, name)| {
             Content::File(File { media, name: Some(name), context: None, with_citations: false })
         });
         let audio = Just(Content::Audio(Media::base64("audio/wav", "AAAA")));
@@ -662,7 +662,7 @@ mod tests {
         let own = |text: &str| {
             Some(Signature { dialect: Dialect::OpenaiResponses, text: text.to_owned() })
         };
-        let shown = word().prop_map(move |text| {
+        let shown = any_text().prop_map(move |text| {
             let signature = own("s");
             Content::Reasoning(Reasoning { id: None, text, signature, sealed: None })
         });
@@ -671,7 +671,7 @@ mod tests {
             let id = Some(format!("rs_{id}"));
             Content::Reasoning(Reasoning { id, text: String::new(), signature: None, sealed })
         });
-        let call = (any::<u32>(), word()).prop_map(|(id, name)| {
+        let call = (any::<u32>(), any_text()).prop_map(|(id, name)| {
             let arguments = r#"{"x":[1,"é"]}"#.to_owned();
             let id = format!("call_{id}");
             Content::ToolCall(ToolCall { id, name, arguments, signature: None })
@@ -682,7 +682,7 @@ mod tests {
         };
         prop_oneof![
             4 => text(),
-            1 => word().prop_map(Content::Refusal),
+            1 => any_text().prop_map(Content::Refusal),
             2 => call,
             1 => shown,
             1 => sealed,
@@ -720,13 +720,15 @@ mod tests {
     fn tool() -> impl Strategy<Value = Tool> {
         let schema = r#"{"type":"object","properties":{"a":{}},"required":["a"],"additionalProperties":false}"#;
         let schema = move || Json::parse_object(schema);
-        let function = (word(), option::of(word()), any::<bool>(), option::of(any::<bool>()))
-            .prop_map(move |(name, description, has_schema, strict)| {
-                let parameters = schema().filter(|_| has_schema);
-                let function = Function { name, description, parameters, ..Function::default() };
-                Tool::Function(Function { strict, ..function })
-            });
-        let search = (vec(word(), 0..3), option::of(word())).prop_map(|(domains, size)| {
+        let function =
+            (any_text(), option::of(any_text()), any::<bool>(), option::of(any::<bool>()))
+                .prop_map(move |(name, description, has_schema, strict)| {
+                    let parameters = schema().filter(|_| has_schema);
+                    let function =
+                        Function { name, description, parameters, ..Function::default() };
+                    Tool::Function(Function { strict, ..function })
+                });
+        let search = (vec(any_text(), 0..3), option::of(any_text())).prop_map(|(domains, size)| {
             Tool::WebSearch(WebSearch {
                 allowed_domains: domains,
                 context_size: size,
@@ -735,12 +737,13 @@ mod tests {
         });
         let json = Json::of_written(r#"{"type":"mcp","server_label":"s"}"#.to_owned());
         let foreign = Just(Tool::Raw(DialectJson { dialect: Dialect::OpenaiResponses, json }));
-        let custom = (option::of(word()), any::<bool>()).prop_map(|(description, has_grammar)| {
-            let (syntax, definition) = ("lark".to_owned(), "start: \"x\"".to_owned());
-            let grammar = has_grammar.then_some(Grammar { syntax, definition });
-            Tool::Function(custom("note", description.as_deref(), grammar))
-        });
-        let inside = option::of(word()).prop_map(|description| {
+        let custom =
+            (option::of(any_text()), any::<bool>()).prop_map(|(description, has_grammar)| {
+                let (syntax, definition) = ("lark".to_owned(), "start: \"x\"".to_owned());
+                let grammar = has_grammar.then_some(Grammar { syntax, definition });
+                Tool::Function(custom("note", description.as_deref(), grammar))
+            });
+        let inside = option::of(any_text()).prop_map(|description| {
             let namespace = Namespace { name: "mcp__db".to_owned(), description };
             let inner = Function { name: "query".to_owned(), ..Function::default() };
             Tool::Function(in_namespace(inner, &namespace))
@@ -753,7 +756,7 @@ mod tests {
     }
 
     fn format() -> impl Strategy<Value = Format> {
-        let schema = (word(), option::of(word()), option::of(any::<bool>()));
+        let schema = (any_text(), option::of(any_text()), option::of(any::<bool>()));
         let schema = schema.prop_map(|(name, description, strict)| {
             let schema = r#"{"type":"object","properties":{"a":{}},"required":["a"],"additionalProperties":false}"#;
             let schema = Json::of_written(schema.to_owned());
@@ -764,7 +767,7 @@ mod tests {
 
     fn reasoning() -> impl Strategy<Value = ReasoningSettings> {
         let effort = prop_oneof![Just("none"), Just("low"), Just("xhigh")];
-        (effort, option::of(word())).prop_map(|(effort, summary)| ReasoningSettings {
+        (effort, option::of(any_text())).prop_map(|(effort, summary)| ReasoningSettings {
             is_off: effort == "none",
             effort: Some(effort.to_owned()),
             is_shown: summary.as_ref().map(|_| true),
@@ -782,7 +785,7 @@ mod tests {
             (max_tokens, top_logprobs, halves) in
                 (option::of(any::<u32>()), option::of(0..20_u64), option::of(0..4_u8)),
             (verbosity, user, label) in
-                (option::of(word()), option::of(word()), option::of(word())),
+                (option::of(any_text()), option::of(any_text()), option::of(any_text())),
             (stream, seal_reasoning, is_stored) in
                 (any::<bool>(), any::<bool>(), option::of(any::<bool>())),
         ) -> ChatRequest {

@@ -1,7 +1,7 @@
 //! Calls in a client's stream: of functions, of custom tools, whose input is streamed, and of the
 //! client's tool search, which is sent complete.
 
-use super::{Encoder, write_words};
+use super::{Encoder, write_text_of};
 use crate::dialects::openai_responses::output;
 use crate::dialects::openai_tools::{CallKind, input_of};
 use crate::llm::{Content, Reasoning, ToolCall};
@@ -39,7 +39,7 @@ impl Encoder {
                     self.delta("function_call_arguments.delta", index, place, &empty, out);
                 }
                 let kind = "function_call_arguments.done";
-                self.part_event(kind, index, place, out, write_words);
+                self.part_event(kind, index, place, out, write_text_of);
             }
             CallKind::Custom => {
                 let whole = input_of(&call.arguments);
