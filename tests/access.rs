@@ -226,8 +226,8 @@ fn model_allowlist_covers_models_outside_the_body() {
     // Beside the model of a path, which goes before it.
     let google = "/v1beta/models/gpt-4o-mini:generateContent";
     // Google's errors have no code of ours.
-    let told = (403, "none".to_owned(), false);
-    assert_eq!(send(BY_MODEL, google, "", &json!({"model": "o1"})), told);
+    let google_denied = (403, "none".to_owned(), false);
+    assert_eq!(send(BY_MODEL, google, "", &json!({"model": "o1"})), google_denied);
     // In the query, and in what an inline config adds.
     let none = json!({});
     assert_eq!(send(BY_MODEL, "/v1/moderations?model=o1", "", &none), denied);

@@ -20,7 +20,7 @@ fn status(response: &Response) -> &str {
 }
 
 /// Sends a request whose answers are cached.
-fn ask(gateway: &Gateway, fields: &str, body: &str) -> Response {
+fn send(gateway: &Gateway, fields: &str, body: &str) -> Response {
     gateway.send(&post(PATH, &format!("{CACHED}{fields}"), body))
 }
 
@@ -42,9 +42,9 @@ fn text_of(events: &str) -> String {
 #[test]
 fn identical_request_is_a_cache_hit() {
     let (provider, gateway) = answering();
-    let first = ask(&gateway, "", &chat("m"));
+    let first = send(&gateway, "", &chat("m"));
     assert_eq!((status(&first), first.text().as_str()), ("MISS", CHAT_ANSWER));
-    let again = ask(&gateway, "", &chat("m"));
+    let again = send(&gateway, "", &chat("m"));
     assert_eq!((again.status, status(&again)), (200, "HIT"));
     assert_eq!(again.field("x-ringgate-provider"), Some("p"));
     assert!(again.field("age").is_some());
@@ -56,7 +56,7 @@ fn identical_request_is_a_cache_hit() {
 
     let reordered =
         r#"{ "messages" : [{"role":"user","content":"Hello"}], "user":"u", "model":"m" }"#;
-    assert_eq!(status(&ask(&gateway, "", reordered)), "HIT", "order and end user say nothing");
+    assert_eq!(status(&send(&gateway, "", reordered)), "HIT", "order and end user say nothing");
     assert_eq!(provider.request_count(), 1);
     gateway.expect_metric("ringgate_cache_hits_total", &[], 2.0);
     gateway.expect_metric("ringgate_cache_misses_total", &[], 1.0);
@@ -76,15 +76,15 @@ fn caching_is_off_by_default() {
 #[test]
 fn cached_response_serves_json_and_stream() {
     let (provider, gateway) = answering();
-    ask(&gateway, "", &chat("m"));
-    let streamed = ask(&gateway, "", &stream("m"));
+    send(&gateway, "", &chat("m"));
+    let streamed = send(&gateway, "", &stream("m"));
     assert_eq!(status(&streamed), "HIT");
     assert_eq!(streamed.field("content-type"), Some("text/event-stream; charset=utf-8"));
     let events = streamed.text();
     assert_eq!(text_of(&events), "Hi");
     assert!(events.ends_with("data: [DONE]\n\n") && !events.contains("usage"), "{events}");
     let body = r#"{"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"Hello"}]}"#;
-    let with_usage = ask(&gateway, "", body).text();
+    let with_usage = send(&gateway, "", body).text();
     assert!(with_usage.contains(r#""prompt_tokens":7"#), "{with_usage}");
     assert_eq!(provider.request_count(), 1);
 }
@@ -109,12 +109,12 @@ fn complete_stream_is_cached_and_broken_one_is_not() {
         }
     });
     let gateway = Gateway::start(&provider.section("p", ""));
-    let broken = ask(&gateway, "", &stream("m"));
+    let broken = send(&gateway, "", &stream("m"));
     assert!(!broken.text().contains("[DONE]"));
-    assert_eq!(status(&ask(&gateway, "", &stream("m"))), "MISS", "half an answer is none");
-    let again = ask(&gateway, "", &stream("m"));
+    assert_eq!(status(&send(&gateway, "", &stream("m"))), "MISS", "half an answer is none");
+    let again = send(&gateway, "", &stream("m"));
     assert_eq!((status(&again), text_of(&again.text()).as_str()), ("HIT", "Hello"));
-    let json = ask(&gateway, "", &chat("m"));
+    let json = send(&gateway, "", &chat("m"));
     assert_eq!(status(&json), "HIT");
     assert_eq!(json.json()["choices"][0]["message"]["content"], "Hello");
     assert_eq!(json.json()["object"], "chat.completion");
@@ -166,23 +166,23 @@ fn any_request_difference_is_a_cache_miss() {
         "x-ringgate-forward-headers: x-a\r\nx-a: 1\r\n",
         "x-ringgate-forward-headers: x-a\r\nx-a: 2\r\n",
     ];
-    assert_eq!(status(&ask(&gateway, "", &plain)), "MISS");
+    assert_eq!(status(&send(&gateway, "", &plain)), "MISS");
     for body in &bodies {
-        assert_eq!(status(&ask(&gateway, "", body)), "MISS", "{body}");
+        assert_eq!(status(&send(&gateway, "", body)), "MISS", "{body}");
     }
     for fields in fields {
-        assert_eq!(status(&ask(&gateway, fields, &plain)), "MISS", "{fields}");
+        assert_eq!(status(&send(&gateway, fields, &plain)), "MISS", "{fields}");
     }
     let config = r#"{"cache":{"mode":"simple"},"override_params":{"top_k":1}}"#;
     let other_route = post(PATH, &format!("x-ringgate-config: {config}\r\n"), &plain);
     assert_eq!(status(&gateway.send(&other_route)), "MISS");
-    let asked = 1 + bodies.len() + fields.len() + 1;
-    assert_eq!(provider.request_count(), asked);
+    let count = 1 + bodies.len() + fields.len() + 1;
+    assert_eq!(provider.request_count(), count);
     // All of them are stored, and each under its own name.
     for body in bodies.iter().chain([&plain]) {
-        assert_eq!(status(&ask(&gateway, "", body)), "HIT", "{body}");
+        assert_eq!(status(&send(&gateway, "", body)), "HIT", "{body}");
     }
-    assert_eq!(provider.request_count(), asked);
+    assert_eq!(provider.request_count(), count);
 }
 
 /// Fields of a request that the gateway may let through, each with a value that means something.
@@ -245,7 +245,7 @@ fn provider_settings_are_part_of_the_cache_key() {
     let body = r#"{"model":"m","max_tokens":5,"messages":[{"role":"user","content":"Hello"}],"input":"Hello","prompt":"Hello","query":"Hello","documents":["a"]}"#;
     let messages = r#"{"model":"m","max_tokens":5,"messages":[{"role":"user","content":"Hello"}]}"#;
     let google = r#"{"contents":[{"role":"user","parts":[{"text":"Hello"}]}]}"#;
-    let mut told_apart = 0;
+    let mut distinct = 0;
     for (path, body, route) in [
         (PATH, body, "kept"),
         ("/v1/completions", body, "kept"),
@@ -257,7 +257,7 @@ fn provider_settings_are_part_of_the_cache_key() {
     ] {
         // A namespace for each path: those of one meaning share their answers otherwise.
         let space = path.replace(['/', ':'], "-");
-        let ask = |target: &str, fields: &str| {
+        let send = |target: &str, fields: &str| {
             let is_typed = fields.starts_with("content-type");
             let fields = format!(
                 "x-ringgate-config: {route}\r\nx-ringgate-cache-namespace: {space}\r\n{fields}"
@@ -268,9 +268,9 @@ fn provider_settings_are_part_of_the_cache_key() {
         };
         // As it arrives, and whether it was asked for before.
         let look = |target: &str, fields: &str| {
-            ask(target, &format!("{fields}cache-control: no-store\r\n"));
+            send(target, &format!("{fields}cache-control: no-store\r\n"));
             let seen = substance(&provider.last_request());
-            let response = ask(target, fields);
+            let response = send(target, fields);
             let found = response.field("x-ringgate-cache-status").unwrap_or("none").to_owned();
             (seen, found)
         };
@@ -294,13 +294,13 @@ fn provider_settings_are_part_of_the_cache_key() {
         for (target, fields) in variants {
             let (seen, found) = look(&target, &fields);
             let is_other = seen != plain;
-            told_apart += usize::from(is_other);
+            distinct += usize::from(is_other);
             assert!(!is_other || found == "MISS", "{target} {fields}: {found}\n{plain}\n{seen}");
         }
         assert_eq!(look(path, "").1, "HIT", "{path}");
         assert_eq!(look(path, "user-agent: another/2\r\naccept: */*\r\n").1, "HIT", "{path}");
     }
-    assert!(told_apart > 60, "{told_apart} variants arrived as others");
+    assert!(distinct > 60, "{distinct} variants arrived as others");
 }
 
 #[test]
@@ -359,11 +359,11 @@ fn route_overrides_are_part_of_the_cache_key() {
                 )
         });
     };
-    assert_eq!(status(&ask(&gateway, "", &chat("m"))), "MISS");
+    assert_eq!(status(&send(&gateway, "", &chat("m"))), "MISS");
     reload(&settings("kind", "test-credential-2"));
-    assert_eq!(status(&ask(&gateway, "", &chat("m"))), "HIT", "the account is the same");
+    assert_eq!(status(&send(&gateway, "", &chat("m"))), "HIT", "the account is the same");
     reload(&settings("evil", "test-credential-2"));
-    assert_eq!(status(&ask(&gateway, "", &chat("m"))), "MISS");
+    assert_eq!(status(&send(&gateway, "", &chat("m"))), "MISS");
 }
 
 /// The value of a field of a request as text.
@@ -384,7 +384,7 @@ fn cache_is_isolated_by_tenant_by_default() {
     );
     let environment = [("A", "the-secret-of-key-a"), ("B", "the-secret-of-key-b")];
     let gateway = Gateway::start_with(&settings, &environment, &[]);
-    let ask = |key: &str, route: &str, fields: &str, body: &str| {
+    let send = |key: &str, route: &str, fields: &str, body: &str| {
         let fields = format!(
             "authorization: Bearer the-secret-of-key-{key}\r\nx-ringgate-config: \
              {route}\r\n{fields}"
@@ -414,7 +414,7 @@ fn cache_is_isolated_by_tenant_by_default() {
         ("a", "user", "x-ringgate-metadata: {\"_user\":\"3\"}\r\n", chat("m"), "MISS"),
         ("a", "user", "x-portkey-metadata: {\"_user\":\"3\"}\r\n", chat("m"), "HIT"),
     ] {
-        assert_eq!(ask(key, route, fields, &body), expected, "{key} {route} {fields} {body}");
+        assert_eq!(send(key, route, fields, &body), expected, "{key} {route} {fields} {body}");
     }
 }
 
@@ -438,7 +438,7 @@ fn only_complete_successful_responses_are_cached() {
         let provider = Provider::always(answer.clone());
         let gateway = Gateway::start(&provider.section("p", ""));
         for _ in 0..2 {
-            assert_eq!(status(&ask(&gateway, "", &chat("m"))), "MISS", "{answer}");
+            assert_eq!(status(&send(&gateway, "", &chat("m"))), "MISS", "{answer}");
         }
         assert_eq!(provider.request_count(), 2, "{answer}");
     }
@@ -447,7 +447,7 @@ fn only_complete_successful_responses_are_cached() {
 #[test]
 fn client_headers_control_the_cache() {
     let (provider, gateway) = answering();
-    for (fields, expected, asked) in [
+    for (fields, expected, calls) in [
         ("cache-control: no-store\r\n", "DISABLED", 1),
         ("x-portkey-debug: false\r\n", "DISABLED", 2),
         ("cache-control: no-cache\r\n", "REFRESH", 3),
@@ -458,12 +458,12 @@ fn client_headers_control_the_cache() {
         ("x-portkey-cache-namespace: n\r\n", "MISS", 5),
         ("x-ringgate-cache-namespace: n\r\n", "HIT", 5),
     ] {
-        let response = ask(&gateway, fields, &chat("m"));
+        let response = send(&gateway, fields, &chat("m"));
         assert_eq!(status(&response), expected, "{fields}");
         if fields.contains("x-portkey") {
             assert_eq!(response.field("x-portkey-cache-status"), Some(expected));
         }
-        assert_eq!(provider.request_count(), asked, "{fields}");
+        assert_eq!(provider.request_count(), calls, "{fields}");
     }
 }
 
@@ -514,12 +514,12 @@ fn identical_requests_in_flight_share_one_call() {
 /// A provider that streams "Hel", waits until it is told, and streams "lo" and the end.
 fn halting() -> (Provider, Arc<AtomicBool>) {
     let go_on = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&go_on);
+    let may_go_on = Arc::clone(&go_on);
     let provider = Provider::start(move |visit| {
         while visit.request().is_some() {
             visit.send(STREAM_HEAD.as_bytes());
             visit.send(event(&delta("Hel")).as_bytes());
-            eventually("it may go on", || told.load(Ordering::SeqCst));
+            eventually("it may go on", || may_go_on.load(Ordering::SeqCst));
             for data in [&delta("lo"), FINISH, USAGE, "[DONE]"] {
                 visit.send(event(data).as_bytes());
             }
@@ -586,7 +586,7 @@ fn shared_stream_outlives_its_leaders_client() {
     let text = second.response().text();
     assert!(text_of(&text) == "Hello" && text.ends_with("[DONE]\n\n"), "{text}");
     gateway.expect_metric("ringgate_requests_in_flight", &[], 0.0);
-    assert_eq!(status(&ask(&gateway, "", &stream("m"))), "HIT", "and is stored");
+    assert_eq!(status(&send(&gateway, "", &stream("m"))), "HIT", "and is stored");
     assert_eq!(provider.request_count(), 1);
 
     // When all are gone, so is the provider's connection.
@@ -624,7 +624,7 @@ fn slow_leader_does_not_stall_followers() {
     never_reads.send(post(PATH, CACHED, &stream("m")).as_bytes());
     eventually("the provider is asked", || provider.request_count() == 1);
     let begun = std::time::Instant::now();
-    let shared = ask(&gateway, "", &stream("m"));
+    let shared = send(&gateway, "", &stream("m"));
     assert_eq!(status(&shared), "HIT");
     assert_eq!(text_of(&shared.text()).len(), 3 + 200 * 64 * 1024);
     assert!(shared.text().ends_with("data: [DONE]\n\n"));
@@ -635,12 +635,12 @@ fn slow_leader_does_not_stall_followers() {
 #[test]
 fn broken_shared_stream_fails_all_followers() {
     let go_on = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&go_on);
+    let may_go_on = Arc::clone(&go_on);
     let provider = Provider::start(move |visit| {
         if visit.request().is_some() {
             visit.send(STREAM_HEAD.as_bytes());
             visit.send(event(&delta("Hel")).as_bytes());
-            eventually("it may go on", || told.load(Ordering::SeqCst));
+            eventually("it may go on", || may_go_on.load(Ordering::SeqCst));
             visit.reset();
         }
     });
@@ -729,7 +729,7 @@ fn cached_responses_survive_restart_and_kill() {
         provider.section("p", "")
     );
     let mut gateway = Gateway::start(&settings);
-    assert_eq!(status(&ask(&gateway, "", &chat("m"))), "MISS");
+    assert_eq!(status(&send(&gateway, "", &chat("m"))), "MISS");
     gateway.signal("TERM");
     assert_eq!(gateway.exit_code(), Some(0));
 
@@ -742,7 +742,7 @@ fn cached_responses_survive_restart_and_kill() {
     };
     let mut gateway = Gateway::start(&settings);
     loaded(&gateway, 1);
-    let kept = ask(&gateway, "", &chat("m"));
+    let kept = send(&gateway, "", &chat("m"));
     assert_eq!(status(&kept), "HIT");
     assert_eq!(kept.json()["choices"][0]["message"]["content"], "Hi");
     // What is on disk is what counts after a kill: at most the last second of it is missing.
@@ -753,7 +753,7 @@ fn cached_responses_survive_restart_and_kill() {
     };
     for model in ["n", "o"] {
         let before = segment();
-        assert_eq!(status(&ask(&gateway, "", &chat(model))), "MISS");
+        assert_eq!(status(&send(&gateway, "", &chat(model))), "MISS");
         eventually("it is written", || segment() > before);
     }
     gateway.signal("KILL");
@@ -762,12 +762,12 @@ fn cached_responses_survive_restart_and_kill() {
     let other = Gateway::start(&settings);
     loaded(&other, 3);
     for model in ["m", "n", "o"] {
-        assert_eq!(status(&ask(&other, "", &chat(model))), "HIT", "{model}");
+        assert_eq!(status(&send(&other, "", &chat(model))), "HIT", "{model}");
     }
     assert_eq!(provider.request_count(), 3);
     let third = Gateway::start(&settings);
-    assert!(third.has_said("another process uses it"), "{:?}", third.lines);
-    assert_eq!(status(&ask(&third, "", &chat("m"))), "MISS");
+    assert!(third.has_printed("another process uses it"), "{:?}", third.lines);
+    assert_eq!(status(&send(&third, "", &chat("m"))), "MISS");
 }
 
 #[test]
@@ -775,9 +775,9 @@ fn unusable_cache_folder_falls_back_to_memory() {
     let provider = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
     let settings = format!("[cache]\ndir = \"/dev/null/x\"\n{}", provider.section("p", ""));
     let gateway = Gateway::start(&settings);
-    assert!(gateway.has_said("will not survive a restart"), "{:?}", gateway.lines);
+    assert!(gateway.has_printed("will not survive a restart"), "{:?}", gateway.lines);
     for expected in ["MISS", "HIT"] {
-        assert_eq!(status(&ask(&gateway, "", &chat("m"))), expected);
+        assert_eq!(status(&send(&gateway, "", &chat("m"))), expected);
     }
 }
 
@@ -797,7 +797,7 @@ fn slow_reader_does_not_block_followers() {
     let mut never_reads = gateway.connect();
     never_reads.send(post(PATH, CACHED, &chat("m")).as_bytes());
     eventually("the provider is asked", || provider.request_count() == 1);
-    let joined = ask(&gateway, "", &chat("m"));
+    let joined = send(&gateway, "", &chat("m"));
     assert_eq!(status(&joined), "HIT");
     assert_eq!(joined.json()["choices"], answer["choices"]);
     assert_eq!(provider.request_count(), 1);
@@ -808,7 +808,7 @@ fn slow_reader_does_not_block_followers() {
     let mut first = gateway.connect();
     first.send(post(PATH, CACHED, &chat("m")).as_bytes());
     eventually("the provider is asked", || provider.request_count() == 1);
-    let hurried = ask(&gateway, "x-ringgate-request-timeout: 50\r\n", &chat("m"));
+    let hurried = send(&gateway, "x-ringgate-request-timeout: 50\r\n", &chat("m"));
     assert_eq!(hurried.status, 504, "{}", hurried.text());
     assert_eq!(first.response().text(), CHAT_ANSWER);
 }

@@ -47,7 +47,7 @@ fn entra(provider: &Provider, tokens: &Provider, more: &str) -> String {
     )
 }
 
-fn ask(gateway: &Gateway) -> Response {
+fn send(gateway: &Gateway) -> Response {
     gateway.post(CHAT_PATH, &chat("gpt-4o"))
 }
 
@@ -71,7 +71,7 @@ fn concurrent_requests_share_one_token_fetch() {
     let gateway = Gateway::start(&entra(&provider, &tokens, ""));
     thread::scope(|scope| {
         for _ in 0..16 {
-            scope.spawn(|| assert_eq!(ask(&gateway).status, 200));
+            scope.spawn(|| assert_eq!(send(&gateway).status, 200));
         }
     });
     assert_eq!(tokens.request_count(), 1);
@@ -80,9 +80,9 @@ fn concurrent_requests_share_one_token_fetch() {
     let path = "POST /openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21 HTTP/1.1";
     assert_eq!(request.lines().next(), Some(path));
     assert_eq!(field(&request, "authorization"), Some("Bearer test-token-1"));
-    let asked = tokens.last_request();
-    assert!(asked.starts_with("POST /tenant/oauth2/v2.0/token HTTP/1.1\r\n"), "{asked}");
-    assert!(asked.ends_with("&scope=https%3A%2F%2Fcognitiveservices.azure.com%2F.default"));
+    let request = tokens.last_request();
+    assert!(request.starts_with("POST /tenant/oauth2/v2.0/token HTTP/1.1\r\n"), "{request}");
+    assert!(request.ends_with("&scope=https%3A%2F%2Fcognitiveservices.azure.com%2F.default"));
     gateway.expect_metric("ringgate_credential_refreshes_total", &[], 1.0);
 }
 
@@ -91,20 +91,20 @@ fn tokens_are_renewed_early_and_survive_a_reload() {
     let (tokens, provider) = (token_service(6), chat_provider());
     let settings = entra(&provider, &tokens, "");
     let gateway = Gateway::start(&settings);
-    assert_eq!(ask(&gateway).status, 200);
+    assert_eq!(send(&gateway).status, 200);
     let begun = Instant::now();
     assert_eq!(field(&provider.last_request(), "authorization"), Some("Bearer test-token-1"));
     // Another limit is another provider to a shard, but the credential is the old one.
     gateway.folder.write("ringgate.toml", &format!("{settings}idle_timeout_ms = 5000\n"));
     gateway.signal("HUP");
-    eventually("the reload", || gateway.has_said("settings reloaded"));
-    assert_eq!(ask(&gateway).status, 200);
+    eventually("the reload", || gateway.has_printed("settings reloaded"));
+    assert_eq!(send(&gateway).status, 200);
     assert_eq!(field(&provider.last_request(), "authorization"), Some("Bearer test-token-1"));
     assert_eq!(tokens.request_count(), 1);
     eventually("a second token", || tokens.request_count() == 2);
     assert!(begun.elapsed() < Duration::from_secs(6), "renewed after it had expired");
     eventually("the second token in use", || {
-        ask(&gateway).status == 200
+        send(&gateway).status == 200
             && field(&provider.last_request(), "authorization") == Some("Bearer test-token-2")
     });
 }
@@ -133,30 +133,31 @@ fn failed_token_fetch_is_retried_and_logs_no_secret() {
         entra(&provider, &tokens, "")
     ));
     let begun = Instant::now();
-    let response = ask(&gateway);
+    let response = send(&gateway);
     assert_eq!((response.status, response.code().as_str()), (503, "no_target_available"));
     assert!(begun.elapsed() < Duration::from_secs(3), "nobody waits for what has failed");
     let message = response.text();
     assert!(message.contains("credential of provider `azure`"), "{message}");
     assert_eq!(response.field("retry-after"), Some("1"));
     eventually("a line in the log", || {
-        gateway
-            .has_said("credential of provider `azure` failed: Entra answered 401 (invalid_client)")
+        gateway.has_printed(
+            "credential of provider `azure` failed: Entra answered 401 (invalid_client)",
+        )
     });
     assert!(gateway.metric("ringgate_credential_errors_total", &[]) >= 1.0);
     assert_eq!(provider.request_count(), 0);
     is_well.store(1, Ordering::SeqCst);
-    eventually("a token after all", || ask(&gateway).status == 200);
-    eventually("a line that all is well", || gateway.has_said("obtained again"));
+    eventually("a token after all", || send(&gateway).status == 200);
+    eventually("a line that all is well", || gateway.has_printed("obtained again"));
     let log = || std::fs::read_to_string(gateway.folder.path().join("requests.log"));
     eventually("the request log", || log().is_ok_and(|text| text.contains("azure")));
-    let told = [
+    let outputs = [
         message,
         log().expect("a log"),
         gateway.admin_page("/metrics").1,
         gateway.lines.lock().expect("no panic").join("\n"),
     ];
-    for text in told {
+    for text in outputs {
         assert!(!text.contains("test-client-secret") && !text.contains("test-token"), "{text}");
     }
 }
@@ -277,7 +278,7 @@ fn assumed_role_credentials_are_cached_and_sign() {
     );
     let gateway = Gateway::start(&bedrock(&provider, &more));
     for _ in 0..3 {
-        assert_eq!(ask(&gateway).status, 200);
+        assert_eq!(send(&gateway).status, 200);
     }
     assert_eq!(sts.request_count(), 1);
     check_signature(&sts.last_request(), SECRET_KEY, "sts");
@@ -319,7 +320,7 @@ fn fetched_token_is_redacted_in_responses() {
         }
     });
     let gateway = Gateway::start(&entra(&provider, &tokens, ""));
-    let response = ask(&gateway);
+    let response = send(&gateway);
     assert_eq!(response.status, 401);
     let expected = format!("expired: Bearer {}", "*".repeat("test-token-1".len()));
     assert_eq!(response.json()["error"]["message"], expected.as_str());

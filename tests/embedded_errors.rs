@@ -222,8 +222,8 @@ fn is_error(response: &Response, status: u16, what: &str) {
     let text = response.text();
     assert_eq!((response.status, response.complete), (status, true), "{what}: {response:?}");
     assert_eq!(response.field("content-type"), Some("application/json"), "{what}");
-    let told = response.json();
-    let error = if told["error"].is_object() { &told["error"] } else { &told };
+    let body = response.json();
+    let error = if body["error"].is_object() { &body["error"] } else { &body };
     assert_eq!(error["message"], "it failed", "{what}: {text}");
     assert!(!text.contains("choices") && !text.contains("\"output\""), "{what}: {text}");
     assert_eq!(response.field("x-ringgate-gateway-exception"), None, "{what}");
@@ -283,7 +283,7 @@ fn embedded_error_keeps_its_status_without_failover() {
 fn null_error_member_is_not_an_error() {
     let good = CHAT_ANSWER.replacen('{', r#"{"error":null,"#, 1);
     let stand = Stand::new(vec![Provider::always(ok(&good)), well()]);
-    let response = stand.ask(&fallback(2));
+    let response = stand.send_chat(&fallback(2));
     assert_eq!((response.status, option(&response), response.text()), (200, FIRST, good.clone()));
     assert_eq!(stand.gateway.post(CHAT_PATH, &chat("p0/m")).text(), good);
 }
@@ -297,19 +297,19 @@ fn embedded_error_is_retried_by_its_status() {
     let answers = || vec![json_answer("200 OK", fields, LIMIT), ok(CHAT_ANSWER)];
     let retry = |status: u16| json!({ "provider": "p0", "retry": { "attempts": 1, "on_status_codes": [status] } });
     let stand = Stand::new(vec![in_turn(answers())]);
-    let response = stand.ask(&retry(429));
+    let response = stand.send_chat(&retry(429));
     assert_eq!(response.status, 200, "{response:?}");
     story_is(&response, &[("config", 429), ("config", 200)], "429 is listed");
     let stand = Stand::new(vec![in_turn(answers())]);
-    let response = stand.ask(&retry(503));
+    let response = stand.send_chat(&retry(503));
     is_error(&response, 429, "429 is not listed");
     assert_eq!(response.field("retry-after"), Some("1"));
     assert_eq!(stand.counts(), [1]);
 
     let only = |status: u16| config(&json!({ "mode": "fallback", "on_status_codes": [status] }), 2);
     let stand = Stand::new(vec![Provider::always(ok(LIMIT)), well()]);
-    is_error(&stand.ask(&only(500)), 429, "only 500 leads on");
-    assert_eq!(stand.ask(&only(429)).status, 200);
+    is_error(&stand.send_chat(&only(500)), 429, "only 500 leads on");
+    assert_eq!(stand.send_chat(&only(429)).status, 200);
 }
 
 #[test]
@@ -319,7 +319,7 @@ fn embedded_errors_count_against_target_health() {
             Stand::new(vec![Provider::always(ok(LIMIT.replace("429", "500").as_str())), well()]);
         let config = config(&json!({ "mode": mode }), 2);
         for number in 0..40 {
-            let response = stand.ask(&config);
+            let response = stand.send_chat(&config);
             assert_eq!((response.status, option(&response)), (200, SECOND), "{mode} {number}");
         }
         let counts = stand.counts();
@@ -338,8 +338,8 @@ fn embedded_error_is_never_cached() {
         let route = "[routes.r]\nprovider = \"p0\"\ncache = { mode = \"simple\" }\n";
         let gateway = Gateway::start(&format!("{}{route}", section("p0", dialect, &broken)));
         for number in 1..=2 {
-            let asked = post(CHAT_PATH, "x-ringgate-config: r\r\n", CHAT);
-            let response = gateway.send(&asked);
+            let request = post(CHAT_PATH, "x-ringgate-config: r\r\n", CHAT);
+            let response = gateway.send(&request);
             assert!(response.status >= 429, "{error}: {response:?}");
             assert_eq!(broken.request_count(), number, "{error}");
         }

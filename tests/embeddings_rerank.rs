@@ -58,12 +58,12 @@ impl Stand {
         Self { gateway: Gateway::start(&settings), _mock: mock }
     }
 
-    fn ask(&self, path: &str, body: &Value) -> Response {
+    fn send(&self, path: &str, body: &Value) -> Response {
         self.gateway.post(path, &body.to_string())
     }
 
     fn embed(&self, body: &Value) -> Value {
-        let response = self.ask("/v1/embeddings", body);
+        let response = self.send("/v1/embeddings", body);
         assert_eq!(response.status, 200, "{body}: {}", response.text());
         response.json()
     }
@@ -152,7 +152,7 @@ fn single_input_providers_are_called_per_text() {
     };
     let refusal = json_answer("429 Too Many Requests", "", r#"{"message":"slow down"}"#);
     let kind = "dialect = \"bedrock-converse\"";
-    let ask_with = |answers: Vec<String>, inputs: usize, fields: &str| {
+    let send_with = |answers: Vec<String>, inputs: usize, fields: &str| {
         let provider = scripted(answers);
         let gateway = Gateway::start(&section(&provider, "p", kind, ""));
         let inputs: Vec<String> = (0..inputs).map(|number| format!("text {number}")).collect();
@@ -160,8 +160,8 @@ fn single_input_providers_are_called_per_text() {
         let response = gateway.send(&post("/v1/embeddings", fields, &body));
         (provider, gateway, response)
     };
-    let ask = |answers: Vec<String>, inputs: usize| ask_with(answers, inputs, "");
-    let (provider, gateway, response) = ask(vec![vector(1), vector(2), vector(3)], 3);
+    let send = |answers: Vec<String>, inputs: usize| send_with(answers, inputs, "");
+    let (provider, gateway, response) = send(vec![vector(1), vector(2), vector(3)], 3);
     assert_eq!(response.status, 200, "{}", response.text());
     assert_eq!(beginnings(&response.json()), [[1.5], [2.5], [3.5]]);
     let sent: Vec<Value> = provider
@@ -176,7 +176,7 @@ fn single_input_providers_are_called_per_text() {
     gateway.expect_metric("ringgate_tokens_total", &["input"], 6.0);
 
     // Half of an answer is none, but what it took is counted.
-    let (provider, gateway, response) = ask(vec![vector(1), refusal.clone()], 3);
+    let (provider, gateway, response) = send(vec![vector(1), refusal.clone()], 3);
     assert_eq!(response.status, 429, "{}", response.text());
     assert!(response.json()["error"]["message"].is_string(), "{}", response.text());
     assert_eq!(provider.request_count(), 2);
@@ -187,12 +187,12 @@ fn single_input_providers_are_called_per_text() {
         "targets": [{ "provider": "p" }, { "provider": "p" }] });
     let fields = format!("x-ringgate-config: {config}\r\n");
     let answers = vec![vector(1), refusal.clone(), vector(2), refusal];
-    let (provider, gateway, response) = ask_with(answers, 3, &fields);
+    let (provider, gateway, response) = send_with(answers, 3, &fields);
     assert_eq!(response.status, 429, "{}", response.text());
     assert_eq!(provider.request_count(), 4);
     gateway.expect_metric("ringgate_tokens_total", &["input"], 3.0);
 
-    let (provider, _, response) = ask(vec![vector(1)], 129);
+    let (provider, _, response) = send(vec![vector(1)], 129);
     assert_eq!((response.status, response.code().as_str()), (400, "invalid_request"));
     assert!(response.text().contains("128"), "{}", response.text());
     assert_eq!(provider.request_count(), 0);
@@ -204,11 +204,11 @@ fn missing_vector_is_an_invalid_response() {
     let provider = Provider::always(json_answer("200 OK", "", body));
     let settings = section(&provider, "p", "dialect = \"gemini\"", "/v1beta");
     let gateway = Gateway::start(&settings);
-    let ask = |input: Value| {
+    let send = |input: Value| {
         gateway.post("/v1/embeddings", &json!({"model": "m", "input": input}).to_string())
     };
-    assert_eq!(ask(json!(["a"])).status, 200);
-    let response = ask(json!(["a", "b"]));
+    assert_eq!(send(json!(["a"])).status, 200);
+    let response = send(json!(["a", "b"]));
     assert_eq!((response.status, response.code().as_str()), (502, "upstream_invalid_response"));
 }
 
@@ -223,7 +223,7 @@ fn unsupported_embeddings_requests_are_rejected() {
         ("tgi/m", json!("a"), "no embeddings"),
         ("gemini/m", json!([]), "input"),
     ] {
-        let response = stand.ask("/v1/embeddings", &json!({"model": model, "input": input}));
+        let response = stand.send("/v1/embeddings", &json!({"model": model, "input": input}));
         assert_eq!(
             (response.status, response.code().as_str()),
             (400, "invalid_request"),
@@ -232,7 +232,7 @@ fn unsupported_embeddings_requests_are_rejected() {
         assert!(response.text().contains(expected), "{model}: {}", response.text());
     }
     let body = json!({"model": "gemini/m", "input": "a", "user": "u"});
-    let response = stand.ask("/v1/embeddings", &body);
+    let response = stand.send("/v1/embeddings", &body);
     assert!(response.field("x-ringgate-warnings").is_some_and(|it| it.contains("user")));
 }
 
@@ -276,7 +276,7 @@ fn completions_are_translated_to_chat() {
     let stand = Stand::new("");
     for model in CHATTERS {
         let body = json!({"model": model, "prompt": "Say something", "max_tokens": 500});
-        let response = stand.ask("/v1/completions", &body);
+        let response = stand.send("/v1/completions", &body);
         assert_eq!(response.status, 200, "{model}: {}", response.text());
         let answer = response.json();
         assert_eq!(answer["object"], "text_completion", "{model}");
@@ -288,7 +288,7 @@ fn completions_are_translated_to_chat() {
 
         let mut body = body;
         body["stream"] = true.into();
-        let (streamed, reasons, usage) = folded(&stand.ask("/v1/completions", &body));
+        let (streamed, reasons, usage) = folded(&stand.send("/v1/completions", &body));
         assert_eq!(
             (streamed.as_str(), reasons),
             (words.as_str(), vec!["stop".to_owned()]),
@@ -296,15 +296,15 @@ fn completions_are_translated_to_chat() {
         );
         assert!(usage.is_empty(), "{model}: it was not asked for");
         body["stream_options"] = json!({"include_usage": true});
-        let (_, _, usage) = folded(&stand.ask("/v1/completions", &body));
+        let (_, _, usage) = folded(&stand.send("/v1/completions", &body));
         assert_eq!(usage.len(), 1, "{model}");
 
         let refused = json!({"model": model, "prompt": "error 429", "max_tokens": 500});
-        let response = stand.ask("/v1/completions", &refused);
+        let response = stand.send("/v1/completions", &refused);
         assert_eq!(response.status, 429, "{model}: {}", response.text());
         assert!(response.json()["error"]["message"].is_string(), "{model}");
         let broken = json!({"model": model, "prompt": "break", "max_tokens": 500, "stream": true});
-        let response = stand.ask("/v1/completions", &broken);
+        let response = stand.send("/v1/completions", &broken);
         assert!(!response.text().contains("[DONE]"), "{model}: {}", response.text());
     }
     for (member, value) in
@@ -312,14 +312,14 @@ fn completions_are_translated_to_chat() {
     {
         let mut body = json!({"model": "anthropic/m", "prompt": "x"});
         body[member] = value;
-        let response = stand.ask("/v1/completions", &body);
+        let response = stand.send("/v1/completions", &body);
         assert_eq!(
             (response.status, response.code().as_str()),
             (400, "invalid_request"),
             "{member}"
         );
     }
-    let neither = stand.ask("/v1/completions", &json!({"model": "voyage/m", "prompt": "x"}));
+    let neither = stand.send("/v1/completions", &json!({"model": "voyage/m", "prompt": "x"}));
     assert_eq!(neither.status, 400);
     assert!(neither.text().contains("no chats"), "{}", neither.text());
 }
@@ -338,8 +338,11 @@ fn native_completions_are_forwarded() {
     assert_eq!(line_of(&sent), "POST /v1/completions HTTP/1.1");
     assert!(sent.ends_with(body), "{sent}");
 
-    let asked = gateway.post("/v1/completions", r#"{"model":"groq/m","prompt":"a"}"#).json();
-    assert_eq!((&asked["choices"][0]["text"], &asked["id"]), (&"Hi".into(), &"cmpl-1".into()));
+    let completion = gateway.post("/v1/completions", r#"{"model":"groq/m","prompt":"a"}"#).json();
+    assert_eq!(
+        (&completion["choices"][0]["text"], &completion["id"]),
+        (&"Hi".into(), &"cmpl-1".into())
+    );
     let sent = chats.last_request();
     assert_eq!(line_of(&sent), "POST /v1/chat/completions HTTP/1.1");
     assert_eq!(body_of(&sent)["messages"], json!([{"role": "user", "content": "a"}]));
@@ -351,7 +354,7 @@ fn translated_completion_is_cached() {
         "[routes.kept]\ntargets = [{ provider = \"anthropic\" }]\ncache = { mode = \"simple\" }\n";
     for first_streams in [false, true] {
         let stand = Stand::new(ROUTE);
-        let ask = |stream: bool| {
+        let send = |stream: bool| {
             let body = json!({"model": "m", "prompt": "Say something", "max_tokens": 500,
                 "stream": stream});
             let fields = "x-ringgate-config: kept\r\n";
@@ -366,10 +369,10 @@ fn translated_completion_is_cached() {
             };
             (status, text)
         };
-        let (status, text) = ask(first_streams);
+        let (status, text) = send(first_streams);
         assert_eq!(status, "MISS");
         for stream in [false, true] {
-            assert_eq!(ask(stream), ("HIT".to_owned(), text.clone()), "{first_streams}, {stream}");
+            assert_eq!(send(stream), ("HIT".to_owned(), text.clone()), "{first_streams}, {stream}");
         }
     }
 }
@@ -426,7 +429,7 @@ fn cohere_rerank_is_forwarded_unchanged() {
     let stand = Stand::new("");
     let body = json!({"model": "cohere/rerank-v3.5", "query": "red fox",
         "documents": ["a cat", "a red fox", "a red hen"], "top_n": 2});
-    let ranks = stand.ask("/v2/rerank", &body).json();
+    let ranks = stand.send("/v2/rerank", &body).json();
     let order: Vec<&Value> =
         ranks["results"].as_array().expect("ranks").iter().map(|rank| &rank["index"]).collect();
     assert_eq!(order, [1, 2]);
@@ -454,10 +457,10 @@ fn unsupported_rerank_requests_use_cohere_errors() {
         [("anthropic/m", json!(["a"])), ("gemini/m", json!(["a"])), ("fast/m", json!([]))]
     {
         let body = json!({"model": model, "query": "q", "documents": documents});
-        let response = stand.ask("/v2/rerank", &body);
+        let response = stand.send("/v2/rerank", &body);
         assert_eq!(response.status, 400, "{model}: {}", response.text());
-        let told = response.json();
-        assert!(told["message"].is_string() && told.get("error").is_none(), "{model}: {told}");
+        let body = response.json();
+        assert!(body["message"].is_string() && body.get("error").is_none(), "{model}: {body}");
     }
     let answer = r#"{"results":[{"index":2,"relevance_score":0.9}]}"#;
     let provider = scripted(vec![

@@ -35,8 +35,8 @@ fn gateway(dialect: &str, provider: &Provider) -> Gateway {
 }
 
 fn message(response: &Response) -> String {
-    let told = response.json();
-    told["error"]["message"].as_str().unwrap_or_default().to_owned()
+    let body = response.json();
+    body["error"]["message"].as_str().unwrap_or_default().to_owned()
 }
 
 /// Of which dialect, which answer under status 200, and the status and message of the error.

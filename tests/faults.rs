@@ -20,7 +20,7 @@ const PATIENT: &str = "connect_timeout_ms = 10000\nfirst_byte_timeout_ms = 10000
                        idle_timeout_ms = 10000\ntotal_timeout_ms = 15000";
 
 /// Asks with one of two keys, the cache being on.
-fn ask(gateway: &Gateway, key: &str) -> Response {
+fn send(gateway: &Gateway, key: &str) -> Response {
     gateway.send(&post("/v1/chat/completions", &cached(key), &chat("m")))
 }
 
@@ -38,15 +38,15 @@ fn check(what: &str, script: impl Fn(&mut Visit) + Send + Sync + 'static, expect
     });
     let limits = if expected.0 == 504 { QUICK } else { PATIENT };
     let gateway = start(&format!("{}{}", key_sections(), provider.section("p", limits)));
-    let response = ask(&gateway, KEYS[0]);
+    let response = send(&gateway, KEYS[0]);
     assert_eq!((response.status, response.code().as_str()), expected, "{what}");
     assert_eq!(response.field("x-ringgate-gateway-exception"), Some("true"), "{what}");
     let text = response.text();
     assert!(!text.contains(&provider.address.port().to_string()), "{what}: {text}");
     // The next request gets a connection of its own, and its own answer, and that is what is stored.
-    let next = ask(&gateway, KEYS[1]);
+    let next = send(&gateway, KEYS[1]);
     assert_eq!((next.status, next.text().as_str()), (200, CHAT_ANSWER), "{what}");
-    let stored = ask(&gateway, KEYS[0]);
+    let stored = send(&gateway, KEYS[0]);
     assert_eq!(stored.field("x-ringgate-cache-status"), Some("HIT"), "{what}");
     assert_eq!(stored.json()["choices"], next.json()["choices"], "{what}");
     gateway.expect_metric("ringgate_errors_total", &["upstream", expected.1], 1.0);

@@ -24,10 +24,12 @@ const CLIENTS: [(&str, &str); 4] = [
     ("/v1beta/models/p%2Fm:generateContent", r#"{"contents":[{"parts":[{"text":"x"}]}]}"#),
 ];
 
-fn gateway(speaks: &str, provider: &Provider) -> Gateway {
+fn gateway(dialect: &str, provider: &Provider) -> Gateway {
     let address = provider.address;
     let key = "api_key = \"test-credential\"";
-    Gateway::start(&format!("[providers.p]\n{speaks}\nbase_url = \"http://{address}/v1\"\n{key}\n"))
+    Gateway::start(&format!(
+        "[providers.p]\n{dialect}\nbase_url = \"http://{address}/v1\"\n{key}\n"
+    ))
 }
 
 /// The client reads of a full context as its vendor's agents expect it.
@@ -162,13 +164,13 @@ fn context_overflow_fails_a_response_stream() {
         let gateway = gateway("dialect = \"openai-responses\"", &provider);
         let request = CLIENTS[1].1.replacen('{', r#"{"stream":true,"#, 1);
         let text = gateway.send(&post(CLIENTS[1].0, "", &request)).text();
-        let told: Vec<Value> = text
+        let events: Vec<Value> = text
             .lines()
             .filter_map(|line| line.strip_prefix("data: "))
             .map(|data| serde_json::from_str(data).expect("JSON"))
             .collect();
-        let [created, words, error] = told.as_slice() else { panic!("{text}") };
-        assert_eq!((created, words), (&begin[0], &begin[1]));
+        let [created, delta, error] = events.as_slice() else { panic!("{text}") };
+        assert_eq!((created, delta), (&begin[0], &begin[1]));
         assert_eq!(error["type"], last["type"], "{text}");
         assert_eq!(error["sequence_number"], 2, "{text}");
         let inner = error.get("response").map_or(error, |response| &response["error"]);
@@ -241,7 +243,7 @@ fn vendor_context_overflow_is_forwarded_unchanged() {
 
 #[test]
 fn other_errors_are_forwarded_unchanged() {
-    let told =
+    let unknown =
         json!({ "error": { "message": "no such tool", "code": 400, "metadata": { "x": 1 } } });
     let known =
         json!({ "error": { "message": TOO_LONG, "code": "context_length_exceeded", "x": 1 } });
@@ -251,6 +253,6 @@ fn other_errors_are_forwarded_unchanged() {
         let response = gateway.send(&post(CLIENTS[0].0, "", CLIENTS[0].1));
         assert_eq!((response.status, response.text()), (400, body.to_string()));
     };
-    forwarded(&told);
+    forwarded(&unknown);
     forwarded(&known);
 }

@@ -284,7 +284,7 @@ impl Gateway {
     }
 
     /// True once a line that contains `text` has been printed.
-    pub fn has_said(&self, text: &str) -> bool {
+    pub fn has_printed(&self, text: &str) -> bool {
         self.lines.lock().expect("no panic while held").iter().any(|line| line.contains(text))
     }
 

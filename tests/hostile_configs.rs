@@ -125,7 +125,7 @@ fn config_limit_errors_name_the_limit() {
         (conditional(vec![json!({ "model": { "$in": vec![1; 1025] } })]), "at most 1024 values"),
     ] {
         let begun = Instant::now();
-        let response = stand.ask(&config);
+        let response = stand.send_chat(&config);
         let text = response.text();
         assert_eq!((response.status, &*response.code()), (400, "invalid_config"), "{text}");
         assert!(text.contains(expected), "{expected}: {text}");
@@ -137,7 +137,7 @@ fn config_limit_errors_name_the_limit() {
     let room = 24 * 1024 - longest.to_string().len();
     longest["override_params"]["a"] = json!("y".repeat(room));
     assert_eq!(longest.to_string().len(), 24 * 1024);
-    assert_eq!(stand.ask(&longest).status, 200);
+    assert_eq!(stand.send_chat(&longest).status, 200);
 }
 
 #[test]
@@ -238,13 +238,13 @@ fn attempts_per_request_are_limited_to_64() {
     );
     let provider = failing(500, "");
     let gateway = Gateway::start(&format!("{route}{}", provider.section("p0", "")));
-    let asked = crate::harness::post(CHAT_PATH, "x-ringgate-config: all\r\n", &chat("m"));
-    let response = gateway.send(&asked);
+    let request = crate::harness::post(CHAT_PATH, "x-ringgate-config: all\r\n", &chat("m"));
+    let response = gateway.send(&request);
     assert_eq!(response.status, 500, "{}", response.text());
     assert_eq!(provider.request_count(), 64);
 }
 
-fn asked_in_time(gateway: &Gateway, what: &str, config: &Value, body: &str) -> u16 {
+fn status_within_limit(gateway: &Gateway, what: &str, config: &Value, body: &str) -> u16 {
     let begun = Instant::now();
     let status = gateway.send(&request(config, "", body)).status;
     assert!(begun.elapsed() < SLOW, "{what}: {:?}", begun.elapsed());
@@ -282,15 +282,15 @@ fn edits_and_conditions_scan_body_once() {
         ("conditions", looks, &object, 200),
         ("abilities", cheapest, &format, 200),
     ] {
-        assert_eq!(asked_in_time(&stand.gateway, what, &config, body), status, "{what}");
+        assert_eq!(status_within_limit(&stand.gateway, what, &config, body), status, "{what}");
     }
     let dropped = json!({ "provider": "p0", "drop_params": ["x[*].a", "x[*].c", "x[0]"] });
-    assert_eq!(asked_in_time(&stand.gateway, "drops", &dropped, &body), 200);
+    assert_eq!(status_within_limit(&stand.gateway, "drops", &dropped, &body), 200);
     let last = stand.providers[0].last_request();
     let sent: Value =
         serde_json::from_str(last.split_once("\r\n\r\n").expect("a body").1).expect("JSON");
     let left = sent["x"].as_array().expect("a list");
-    let asked: Value = serde_json::from_str(&body).expect("JSON");
-    assert_eq!(left.len() + 1, asked["x"].as_array().expect("a list").len());
+    let original: Value = serde_json::from_str(&body).expect("JSON");
+    assert_eq!(left.len() + 1, original["x"].as_array().expect("a list").len());
     assert!(left.iter().all(|item| *item == json!({}) || *item == json!(0)));
 }

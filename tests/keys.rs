@@ -131,11 +131,17 @@ targets = [{{ provider = "one" }}]
     }
 
     /// A request with that key; `fields` are whole lines.
-    fn ask(&self, key: &str, fields: &str, body: &str, expected: Result<usize, (u16, &str)>) {
-        self.ask_at(CHAT_PATH, key, fields, body, expected);
+    fn check_chat(
+        &self,
+        key: &str,
+        fields: &str,
+        body: &str,
+        expected: Result<usize, (u16, &str)>,
+    ) {
+        self.check_path(CHAT_PATH, key, fields, body, expected);
     }
 
-    fn ask_at(
+    fn check_path(
         &self,
         path: &str,
         key: &str,
@@ -249,14 +255,14 @@ fn model_allowlist_applies_to_every_spelling() {
     ] {
         for path in [CHAT_PATH, "/v1/completions", "/v1/embeddings", "/v1/responses"] {
             let body = chat(model).replace("\"messages\"", "\"input\":\"Hello\",\"messages\"");
-            stand.ask_at(path, LIMITED, fields, &body, expected);
+            stand.check_path(path, LIMITED, fields, &body, expected);
         }
         // Without a list all of these are allowed.
         let is_named = fields.contains("support");
         if expected == DENIED {
             let body = chat(model);
             let known = if model.contains("two/") || is_named { 1 } else { 0 };
-            stand.ask(OPEN, fields, &body, Ok(known));
+            stand.check_chat(OPEN, fields, &body, Ok(known));
         }
     }
     let overridden = stand.one.requests.lock().expect("no panic while held").clone();
@@ -267,9 +273,9 @@ fn model_allowlist_applies_to_every_spelling() {
         (r#"{"model":"gpt-4o","model":"o1"}"#, Err((400, "invalid_json"))),
         (r#"{"model":"gpt-4o","mod\u0065l":"o1"}"#, Err((400, "invalid_json"))),
     ] {
-        stand.ask(LIMITED, "", body, expected);
-        stand.ask_at("/v1/responses", LIMITED, "", body, expected);
-        stand.ask_at("/v1/messages", LIMITED, "", body, expected);
+        stand.check_chat(LIMITED, "", body, expected);
+        stand.check_path("/v1/responses", LIMITED, "", body, expected);
+        stand.check_path("/v1/messages", LIMITED, "", body, expected);
     }
 }
 
@@ -350,8 +356,8 @@ fn default_model_is_used_and_checked() {
         )
     };
     let body = r#"{"messages":[]}"#;
-    stand.ask(LIMITED, &config("o1"), body, Err((403, "model_not_allowed")));
-    stand.ask(LIMITED, &config("gpt-4o"), body, Ok(0));
+    stand.check_chat(LIMITED, &config("o1"), body, Err((403, "model_not_allowed")));
+    stand.check_chat(LIMITED, &config("gpt-4o"), body, Ok(0));
     assert!(stand.one.last_request().contains("\"model\":\"gpt-4o\""));
 }
 
@@ -424,15 +430,15 @@ fn route_allowlist_is_enforced() {
     ] {
         for name in ["x-ringgate-config", "x-portkey-config"] {
             let fields = config.map(|config| format!("{name}: {config}\r\n")).unwrap_or_default();
-            stand.ask(key, &fields, &chat("gpt-4o"), expected);
+            stand.check_chat(key, &fields, &chat("gpt-4o"), expected);
         }
     }
-    stand.ask(ROUTED, "", &chat("gpt-4o"), Ok(1));
+    stand.check_chat(ROUTED, "", &chat("gpt-4o"), Ok(1));
     assert!(stand.two.last_request().contains("\"model\":\"routed-model\""));
     // Of both families ours wins.
     let both = "x-portkey-config: support\r\nx-ringgate-config: other\r\n";
-    stand.ask(OPEN, both, &chat("gpt-4o"), Ok(0));
-    stand.ask(ROUTED, both, &chat("gpt-4o"), DENIED);
+    stand.check_chat(OPEN, both, &chat("gpt-4o"), Ok(0));
+    stand.check_chat(ROUTED, both, &chat("gpt-4o"), DENIED);
     let denied = post("/v1/messages", &format!("api-key: {ROUTED}\r\n{both}"), &chat("gpt-4o"));
     stand.check(&denied, DENIED);
 }
@@ -595,7 +601,7 @@ fn virtual_key_is_never_sent_upstream() {
 #[test]
 fn forwarded_headers_contain_no_credentials() {
     let stand = Stand::new();
-    let asked = "authorization, x-api-key, api-key, X-Goog-Api-Key, x-portkey-api-key, \
+    let names = "authorization, x-api-key, api-key, X-Goog-Api-Key, x-portkey-api-key, \
                  x-ringgate-api-key, x-portkey-config, cookie, proxy-authorization, host, \
                  content-length, transfer-encoding, connection, te, expect, x-hop, X-Team , x-note";
     let key_fields = [
@@ -612,7 +618,7 @@ fn forwarded_headers_contain_no_credentials() {
     .concat();
     for name in ["x-ringgate-forward-headers", "x-portkey-forward-headers"] {
         let fields = format!(
-            "{key_fields}{name}: {asked}\r\nconnection: x-hop\r\nx-hop: hop-1\r\nte: trailers\r\n\
+            "{key_fields}{name}: {names}\r\nconnection: x-hop\r\nx-hop: hop-1\r\nte: trailers\r\n\
              x-team: blue\r\nx-note: a\r\nx-note: b\r\nx-unasked: c\r\n"
         );
         stand.check(&post(CHAT_PATH, &fields, &chat("gpt-4o")), Ok(0));
@@ -745,7 +751,7 @@ fn secrets_do_not_leak() {
     eventually("all is logged", || read_log().lines().count() == shown.len());
     shown.push(read_log());
     stand.gateway.signal("HUP");
-    eventually("the settings are read again", || stand.gateway.has_said("settings reloaded"));
+    eventually("the settings are read again", || stand.gateway.has_printed("settings reloaded"));
     shown.push(stand.gateway.lines.lock().expect("no panic while held").join("\n"));
     shown.extend(["/metrics", "/healthz", "/readyz"].map(|path| stand.gateway.admin_page(path).1));
     for text in &shown {

@@ -59,8 +59,8 @@ fn address_in_use_is_rejected() {
 fn environment_variables_add_providers() {
     let environment = [("GROQ_API_KEY", "a-key"), ("OPENAI_API_KEY", "another")];
     let gateway = Gateway::start_with("", &environment, &[]);
-    eventually("the start-up line", || gateway.has_said("providers:"));
-    assert!(gateway.has_said("openai") && gateway.has_said("groq"));
+    eventually("the start-up line", || gateway.has_printed("providers:"));
+    assert!(gateway.has_printed("openai") && gateway.has_printed("groq"));
 }
 
 #[test]
@@ -76,13 +76,15 @@ fn reload_is_atomic() {
 
     std::fs::write(&file, "[server]\nno_such = 1\n").expect("the file");
     gateway.signal("HUP");
-    eventually("the refusal", || gateway.has_said("reload failed") && gateway.has_said("no_such"));
+    eventually("the refusal", || {
+        gateway.has_printed("reload failed") && gateway.has_printed("no_such")
+    });
     assert_eq!(gateway.post("/v1/chat/completions", &chat("m")).text(), CHAT_ANSWER);
     gateway.expect_metric("ringgate_settings_reload_errors_total", &[], 1.0);
 
     std::fs::write(&file, new.section("p", "")).expect("the file");
     gateway.signal("HUP");
-    eventually("the new settings", || gateway.has_said("settings reloaded"));
+    eventually("the new settings", || gateway.has_printed("settings reloaded"));
     eventually("the new provider", || {
         gateway.post("/v1/chat/completions", &chat("m")).text().contains("new")
     });
@@ -293,7 +295,7 @@ fn cache_paths_must_be_regular_files() {
         let mut gateway = Gateway::start(&settings);
         let message = format!("{}: expected a file, got a FIFO", path.display());
         if name != "compacted.new" {
-            eventually("the report", || gateway.has_said(&message));
+            eventually("the report", || gateway.has_printed(&message));
         }
         for expected in ["MISS", "HIT"] {
             let answer = gateway.send(&post(CHAT_PATH, cached, &chat("m")));
@@ -312,7 +314,7 @@ fn cache_paths_must_be_regular_files() {
         client.send(post("/cache/purge", "", "{}").as_bytes());
         assert_eq!(client.response().json()["purged"], 1, "{name}");
         if name == "compacted.new" {
-            eventually("the report", || gateway.has_said(&message));
+            eventually("the report", || gateway.has_printed(&message));
         }
         gateway.signal("TERM");
         assert_eq!(gateway.exit_code(), Some(0), "{name}");
@@ -331,7 +333,8 @@ fn unreadable_model_disables_semantic_cache() {
     );
     let gateway = Gateway::start(&settings);
     eventually("the report", || {
-        gateway.has_said("semantic cache is off") && gateway.has_said("expected a file, got a FIFO")
+        gateway.has_printed("semantic cache is off")
+            && gateway.has_printed("expected a file, got a FIFO")
     });
 }
 
@@ -347,8 +350,8 @@ fn forbidden_io_uring_is_detected_at_start() {
         let mut gateway = Gateway::start_prepared(&settings, &[], &[], |command| {
             refuse_system_calls(command, calls);
         });
-        assert!(gateway.has_said("io_uring is refused"), "{what}: {:?}", gateway.lines);
-        assert!(gateway.has_said("epoll"), "{what}: {:?}", gateway.lines);
+        assert!(gateway.has_printed("io_uring is refused"), "{what}: {:?}", gateway.lines);
+        assert!(gateway.has_printed("epoll"), "{what}: {:?}", gateway.lines);
         assert_eq!(gateway.post(CHAT_PATH, &chat("m")).text(), CHAT_ANSWER, "{what}");
         gateway.signal("TERM");
         assert_eq!(gateway.exit_code(), Some(0), "{what}");

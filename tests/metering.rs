@@ -59,25 +59,25 @@ fn unknown_models_do_not_displace_known_labels() {
     let key = "authorization: Bearer secret-of-k\r\n";
     let limited = "authorization: Bearer secret-of-limited\r\n";
     let mut client = gateway.connect();
-    let mut ask = |fields: &str, model: &str| {
+    let mut send = |fields: &str, model: &str| {
         client.send(post("/v1/chat/completions", fields, &chat(model)).as_bytes());
         client.response().status
     };
     const COUNT: usize = 1_000;
     for number in 0..COUNT {
         // Not there, refused for the key, for the model, without a key; and answered all the same.
-        assert_eq!(ask(key, &format!("p/nonsense-{number}")), 404);
-        assert_eq!(ask(limited, &format!("any/nonsense-{number}")), 403);
-        assert_eq!(ask(key, &format!("nonsense-{number}")), 400);
+        assert_eq!(send(key, &format!("p/nonsense-{number}")), 404);
+        assert_eq!(send(limited, &format!("any/nonsense-{number}")), 403);
+        assert_eq!(send(key, &format!("nonsense-{number}")), 400);
         // A connection ends where a body is refused unread.
         let stranger = post("/v1/chat/completions", "", &chat(&format!("nonsense-{number}")));
         assert_eq!(gateway.send(&stranger).status, 401);
-        assert_eq!(ask(key, &format!("any/invented-{number}")), 200);
+        assert_eq!(send(key, &format!("any/invented-{number}")), 200);
     }
     let route = format!("{key}x-ringgate-config: r\r\n");
     // Of a name that only requests know the first calls count among the others.
     for _ in 0..2 {
-        assert_eq!(ask(key, "p/real"), 200);
+        assert_eq!(send(key, "p/real"), 200);
     }
     for (fields, model, label, status) in [
         (key, "p/listed", "listed", 200),
@@ -87,7 +87,7 @@ fn unknown_models_do_not_displace_known_labels() {
         (&route, "x", "set-by-route", 200),
         (limited, "any/listed-by-key", "listed-by-key", 200),
     ] {
-        assert_eq!(ask(fields, model), status, "{model}");
+        assert_eq!(send(fields, model), status, "{model}");
         let labels = [&*format!("model=\"{label}\""), "status=\"200\""];
         gateway.expect_metric("ringgate_requests_total", &labels, 1.0);
         gateway.expect_metric("ringgate_tokens_total", &[labels[0], "kind=\"input\""], 7.0);
@@ -257,7 +257,7 @@ fn fast_mode_and_us_region_raise_cost() {
         })
         .concat()
     };
-    for (usage, asked, dollars) in [
+    for (usage, members, dollars) in [
         (r#","speed":"fast""#, r#","speed":"fast""#, 0.03),
         (r#","speed":"standard""#, r#","speed":"fast""#, 0.015),
         (r#","inference_geo":"us""#, "", 0.0165),
@@ -271,12 +271,12 @@ fn fast_mode_and_us_region_raise_cost() {
             provider.address
         ));
         let messages = format!(
-            r#"{{"model":"anthropic/claude-opus-4-8","max_tokens":2000,"stream":true,"messages":[{{"role":"user","content":"x"}}]{asked}}}"#
+            r#"{{"model":"anthropic/claude-opus-4-8","max_tokens":2000,"stream":true,"messages":[{{"role":"user","content":"x"}}]{members}}}"#
         );
         let response = gateway.post("/v1/messages", &messages);
         assert_eq!(response.status, 200, "{}", response.text());
         gateway.expect_metric("ringgate_cost_usd_total", &[], dollars);
-        if asked.is_empty() {
+        if members.is_empty() {
             // A client of another dialect pays the same.
             let chat = stream("anthropic/claude-opus-4-8");
             assert_eq!(gateway.post("/v1/chat/completions", &chat).status, 200);

@@ -56,7 +56,7 @@ impl Stand {
     }
 
     /// The answer, and the path and body that the vendor was asked with.
-    fn ask(&self, path: &str, body: &Value) -> (Response, String, Value) {
+    fn send(&self, path: &str, body: &Value) -> (Response, String, Value) {
         let response = self.gateway.send(&post(path, "", &body.to_string()));
         assert_eq!(response.status, 200, "{body}: {}", response.text());
         let request = self.provider.last_request();
@@ -67,7 +67,7 @@ impl Stand {
 
     fn generate(&self, model: &str, body: &Value) -> (Response, String, Value) {
         let model = model.replace('/', "%2F");
-        self.ask(&format!("/v1beta/models/{model}:generateContent"), body)
+        self.send(&format!("/v1beta/models/{model}:generateContent"), body)
     }
 }
 
@@ -113,7 +113,7 @@ fn assistant_prefill_by_model() {
 #[test]
 fn tool_call_ids_fit_mistral() {
     let stand = Stand::new("");
-    let (_, _, sent) = stand.ask(
+    let (_, _, sent) = stand.send(
         "/v1/responses",
         &json!({"model": "mistral-ai/devstral-latest", "input": [
             {"role": "user", "content": "x"},
@@ -136,11 +136,11 @@ fn responses_only_models_use_the_responses_api() {
     }
     let chat =
         |model: &str| json!({"model": model, "messages": [{"role": "user", "content": "x"}]});
-    let (response, path, _) = stand.ask("/v1/chat/completions", &chat("openai/gpt-5.4-pro"));
+    let (response, path, _) = stand.send("/v1/chat/completions", &chat("openai/gpt-5.4-pro"));
     assert_eq!(path, "/v1/responses");
     assert_eq!(response.json()["choices"][0]["message"]["content"], "ok");
     for model in ["openai/gpt-5.5", "openai/gpt-4o"] {
-        let (response, path, _) = stand.ask("/v1/chat/completions", &chat(model));
+        let (response, path, _) = stand.send("/v1/chat/completions", &chat(model));
         assert_eq!(
             (path.as_str(), response.text().as_str()),
             ("/v1/chat/completions", CHAT_ANSWER)
@@ -156,7 +156,7 @@ fn tools_with_effort_use_the_responses_api() {
     let messages = json!({"model": "openai/gpt-5.5", "max_tokens": 2000, "tools": [tool("f")],
         "messages": [{"role": "user", "content": "x"}],
         "thinking": {"type": "enabled", "budget_tokens": 4000}});
-    let (response, path, sent) = stand.ask("/v1/messages", &messages);
+    let (response, path, sent) = stand.send("/v1/messages", &messages);
     assert_eq!((path.as_str(), &sent["reasoning"]["effort"]), ("/v1/responses", &json!("low")));
     assert_eq!(response.json()["content"][0]["text"], "ok");
     let function = json!({"type": "function", "function": {"name": "f", "parameters": {
@@ -172,7 +172,7 @@ fn tools_with_effort_use_the_responses_api() {
     ] {
         let body = json!({"model": format!("openai/{model}"), "reasoning_effort": effort,
             "tools": tools, "messages": [{"role": "user", "content": "x"}]});
-        let (_, path, _) = stand.ask("/v1/chat/completions", &body);
+        let (_, path, _) = stand.send("/v1/chat/completions", &body);
         assert_eq!(path, expected, "{body}");
     }
 }
@@ -194,8 +194,8 @@ fn strict_compatible_servers_get_supported_members_only() {
         for refused in ["reasoning_content", "thinking_blocks", "top_k", "min_p", "cache_control"] {
             assert!(!text.contains(refused), "{model} {refused}: {text}");
         }
-        let told = warnings(&response);
-        assert!(told.contains("top_k") && told.contains("a thought"), "{told}");
+        let warning = warnings(&response);
+        assert!(warning.contains("top_k") && warning.contains("a thought"), "{warning}");
         let seed = if model.starts_with("groq") { "seed" } else { "random_seed" };
         assert_eq!(sent[seed], 7, "{model}");
     }
@@ -221,7 +221,7 @@ fn forwarded_bytes_rename_max_tokens_member() {
         let mut body = json!({"model": model, "messages": [{"role": "user", "content": "x"}]});
         let members = body.as_object_mut().expect("an object");
         members.extend(given.as_object().expect("an object").clone());
-        let (_, _, sent) = stand.ask("/v1/chat/completions", &body);
+        let (_, _, sent) = stand.send("/v1/chat/completions", &body);
         let mut rest = sent.as_object().expect("an object").clone();
         rest.remove("model");
         rest.remove("messages");
@@ -235,11 +235,11 @@ fn long_end_user_is_hashed() {
     let user = format!("user_{}_account__session_{}", "a".repeat(64), "b".repeat(61));
     let body = json!({"model": "openai/gpt-4o", "max_tokens": 9, "metadata": {"user_id": user},
         "messages": [{"role": "user", "content": "x"}]});
-    let (response, _, first) = stand.ask("/v1/messages", &body);
+    let (response, _, first) = stand.send("/v1/messages", &body);
     let hash = first["user"].as_str().expect("a user");
     assert!(hash.len() == 32 && !user.contains(hash), "{hash}");
     assert!(warnings(&response).contains("user"), "{response:?}");
-    let (_, _, second) = stand.ask("/v1/messages", &body);
+    let (_, _, second) = stand.send("/v1/messages", &body);
     assert_eq!(second["user"], hash);
 }
 
@@ -251,7 +251,7 @@ fn long_tool_names_are_mapped_back() {
         let body = json!({"model": "openai/gpt-4o", "max_tokens": 9, "tools": [tool(&long)],
             "tool_choice": {"type": "tool", "name": long},
             "messages": [{"role": "user", "content": "x"}]});
-        let (_, _, sent) = stand.ask("/v1/messages", &body);
+        let (_, _, sent) = stand.send("/v1/messages", &body);
         let short = sent["tools"][0]["function"]["name"].as_str().expect("a name").to_owned();
         assert_eq!(sent["tool_choice"]["function"]["name"], *short);
         short
@@ -266,7 +266,7 @@ fn long_tool_names_are_mapped_back() {
     for is_stream in [false, true] {
         let body = json!({"model": "openai/gpt-4o", "max_tokens": 9, "tools": [tool(&long)],
             "stream": is_stream, "messages": [{"role": "user", "content": "x"}]});
-        let (response, ..) = stand.ask("/v1/messages", &body);
+        let (response, ..) = stand.send("/v1/messages", &body);
         let text = response.text();
         assert!(text.contains(&format!("\"name\":\"{long}\"")), "{text}");
     }
@@ -283,7 +283,7 @@ fn thinking_is_disabled_per_model() {
     ] {
         let body = json!({"model": model, "max_tokens": 99, "thinking": {"type": kind},
             "messages": [{"role": "user", "content": "x"}]});
-        let (_, _, sent) = stand.ask("/v1/messages", &body);
+        let (_, _, sent) = stand.send("/v1/messages", &body);
         assert_eq!(sent["thinking"], expected, "{model}");
         assert!(sent.get("reasoning_effort").is_none(), "{sent}");
     }
@@ -292,21 +292,21 @@ fn thinking_is_disabled_per_model() {
 #[test]
 fn tool_calls_without_thinking_fit_thinking_models() {
     let stand = Stand::new("");
-    let ask = |model: &str, thinking: Value| {
+    let send = |model: &str, thinking: Value| {
         let body = json!({"model": model, "max_tokens": 9000, "thinking": thinking, "tools": [tool("f")],
             "messages": [{"role": "user", "content": "x"},
                 {"role": "assistant", "content": [
                     {"type": "tool_use", "id": "t1", "name": "f", "input": {"a": 1}}]},
                 {"role": "user", "content": [
                     {"type": "tool_result", "tool_use_id": "t1", "content": "1"}]}]});
-        let (_, _, sent) = stand.ask("/v1/messages", &body);
+        let (_, _, sent) = stand.send("/v1/messages", &body);
         sent["messages"][1].get("reasoning_content").cloned()
     };
     let on = || json!({"type": "enabled", "budget_tokens": 2000});
-    assert_eq!(ask("deepseek/deepseek-chat", on()), Some(json!(" ")));
-    assert_eq!(ask("moonshot/kimi-k2.5", on()), Some(json!(" ")));
-    assert_eq!(ask("deepseek/deepseek-chat", json!({"type": "disabled"})), None);
-    assert_eq!(ask("groq/llama-3.3-70b", on()), None);
+    assert_eq!(send("deepseek/deepseek-chat", on()), Some(json!(" ")));
+    assert_eq!(send("moonshot/kimi-k2.5", on()), Some(json!(" ")));
+    assert_eq!(send("deepseek/deepseek-chat", json!({"type": "disabled"})), None);
+    assert_eq!(send("groq/llama-3.3-70b", on()), None);
 }
 
 #[test]
@@ -344,20 +344,20 @@ fn operators_can_set_thinking_form() {
                 "type": "object", "properties": {}}}},
             "messages": [{"role": "user", "content": "x"}, {"role": "system", "content": "y"}]})
     };
-    let ask = |model: &str, effort: &str| {
-        let (response, _, sent) = stand.ask("/v1/chat/completions", &body(model, effort));
+    let send = |model: &str, effort: &str| {
+        let (response, _, sent) = stand.send("/v1/chat/completions", &body(model, effort));
         (sent, warnings(&response).to_owned())
     };
-    let (sent, told) = ask("anthropic/house-1", "medium");
+    let (sent, warning) = send("anthropic/house-1", "medium");
     assert_eq!(sent["thinking"]["type"], "adaptive");
     assert_eq!(sent["output_config"], json!({"effort": "high"}));
     assert_eq!(sent["tool_choice"]["type"], "auto");
     assert_eq!(sent["messages"][1]["role"], "system");
-    assert!(told.contains("reasoning effort") && told.contains("tool_choice"), "{told}");
-    let (sent, told) = ask("anthropic/house-1", "none");
+    assert!(warning.contains("reasoning effort") && warning.contains("tool_choice"), "{warning}");
+    let (sent, warning) = send("anthropic/house-1", "none");
     assert_eq!(sent["output_config"], json!({"effort": "low"}));
-    assert!(told.contains("always thinks"), "{told}");
-    let (sent, _) = ask("anthropic/other", "medium");
+    assert!(warning.contains("always thinks"), "{warning}");
+    let (sent, _) = send("anthropic/other", "medium");
     assert_eq!(sent["tool_choice"]["type"], "any");
     assert_eq!(sent["messages"].as_array().map(Vec::len), Some(1));
     assert_eq!(sent["output_config"]["format"]["type"], "json_schema");
@@ -375,7 +375,7 @@ fn foreign_thinking_is_removed_from_forwarded_requests() {
                 {"type": "tool_use", "id": "call_9", "name": "f", "input": {"a": 1}}]},
             {"role": "user", "content": [
                 {"type": "tool_result", "tool_use_id": "call_9", "content": "1"}]}]});
-    let (response, _, sent) = stand.ask("/v1/messages", &body);
+    let (response, _, sent) = stand.send("/v1/messages", &body);
     let mut expected = body.clone();
     expected["model"] = json!("claude-opus-4-8");
     let blocks = expected["messages"][1]["content"].as_array_mut().expect("blocks");
@@ -399,11 +399,11 @@ fn foreign_thinking_is_removed_from_forwarded_requests() {
         {"role": "user", "content": "x"},
         {"role": "assistant", "content": "y", "reasoning_content": "hm"},
         {"role": "user", "content": "z"}]});
-    let (_, _, sent) = stand.ask("/v1/chat/completions", &history);
+    let (_, _, sent) = stand.send("/v1/chat/completions", &history);
     assert_eq!(sent["messages"][1], json!({"role": "assistant", "content": "y"}));
     let mut history = history;
     history["model"] = json!("deepseek/deepseek-chat");
-    let (_, _, sent) = stand.ask("/v1/chat/completions", &history);
+    let (_, _, sent) = stand.send("/v1/chat/completions", &history);
     assert_eq!(sent["messages"], history["messages"]);
 }
 
@@ -416,9 +416,9 @@ fn claude_code_billing_header_stays_with_anthropic() {
             {"type": "text", "text": "You are Claude Code."}],
             "messages": [{"role": "user", "content": "x"}]})
     };
-    let (_, _, sent) = stand.ask("/v1/messages", &body("groq/llama-3.3-70b"));
+    let (_, _, sent) = stand.send("/v1/messages", &body("groq/llama-3.3-70b"));
     assert_eq!(sent["messages"][0], json!({"role": "system", "content": "You are Claude Code."}));
-    let (_, _, sent) = stand.ask("/v1/messages", &body("anthropic/claude-opus-4-8"));
+    let (_, _, sent) = stand.send("/v1/messages", &body("anthropic/claude-opus-4-8"));
     assert_eq!(sent["system"].as_array().map(Vec::len), Some(2));
 }
 
@@ -427,18 +427,18 @@ fn gemini_and_vertex_get_supported_members_only() {
     let vertex = "[providers.vertex]\npreset = \"vertex-ai\"\nvertex_auth_type = \"access-token\"\n\
                   vertex_project_id = \"p\"\nvertex_region = \"us-east1\"\napi_key = \"test-credential\"\n";
     let stand = Stand::new("");
-    let asked = |provider: &str| {
+    let request = |provider: &str| {
         json!({"model": format!("{provider}/gemini-3-pro"), "metadata": {"team": "a"},
             "service_tier": "flex", "messages": [{"role": "user", "content": "x"}]})
     };
-    let (response, _, sent) = stand.ask("/v1/chat/completions", &asked("google"));
+    let (response, _, sent) = stand.send("/v1/chat/completions", &request("google"));
     assert_eq!(response.status, 200, "{}", response.text());
     assert_eq!((sent.get("labels"), &sent["serviceTier"]), (None, &json!("flex")), "{sent}");
     let warnings = response.field("x-ringgate-warnings").unwrap_or_default();
     assert!(warnings.contains("dropped metadata"), "{warnings}");
     let base = format!("base_url = \"http://{}/v1\"\n", stand.provider.address);
     let other = Gateway::start(&format!("{vertex}{base}"));
-    let response = other.send(&post("/v1/chat/completions", "", &asked("vertex").to_string()));
+    let response = other.send(&post("/v1/chat/completions", "", &request("vertex").to_string()));
     assert_eq!(response.status, 200, "{}", response.text());
     let request = stand.provider.last_request();
     let sent = request.split_once("\r\n\r\n").expect("a body").1;

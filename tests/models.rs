@@ -201,20 +201,20 @@ fn image_for_text_only_model_is_rejected() {
     let (_other, other) = answering("own", "");
     let gateway = Gateway::start(&[section, other].concat());
     let source = json!({ "type": "url", "url": "https://pictures.example/cat.png" });
-    let asking = |model: &str| {
+    let request = |model: &str| {
         json!({ "model": model, "max_tokens": 9, "messages": [{ "role": "user", "content": [
             { "type": "text", "text": "What is this?" },
             { "type": "image", "source": source },
         ] }] })
         .to_string()
     };
-    let response = gateway.post("/v1/messages", &asking("vendor/gpt-3.5-turbo"));
+    let response = gateway.post("/v1/messages", &request("vendor/gpt-3.5-turbo"));
     assert_eq!(response.status, 400, "{}", response.text());
     assert_eq!(response.json()["error"]["type"], "invalid_request_error");
     assert!(response.text().contains("an image cannot be sent"), "{}", response.text());
     assert_eq!(provider.request_count(), 0);
     for model in ["vendor/gpt-4o", "vendor/unheard-of", "own/gpt-3.5-turbo"] {
-        let response = gateway.post("/v1/messages", &asking(model));
+        let response = gateway.post("/v1/messages", &request(model));
         assert_eq!(response.status, 200, "{model}: {}", response.text());
     }
     // The vendor's own clients are its own business.

@@ -55,7 +55,7 @@ fn answer(dialect: Dialect, response: &Response, is_stream: bool) -> Answer {
 }
 
 /// Words, calls and the reason to end.
-fn said(answer: &Answer) -> (String, Vec<(String, String)>, StopReason) {
+fn outline(answer: &Answer) -> (String, Vec<(String, String)>, StopReason) {
     let choice = &answer.choices[0];
     let (mut words, mut calls) = (String::new(), Vec::new());
     for part in &choice.parts {
@@ -95,15 +95,15 @@ fn bedrock_and_cohere_clients_work_with_every_vendor() {
             let path = format!("/model/{provider}%2Fmodel-1/converse");
             let whole = gateway.post(&path, &converse(tools));
             let streamed = gateway.post(&format!("{path}-stream"), &converse(tools));
-            let whole = said(&answer(Dialect::BedrockConverse, &whole, false));
-            let streamed = said(&answer(Dialect::BedrockConverse, &streamed, true));
+            let whole = outline(&answer(Dialect::BedrockConverse, &whole, false));
+            let streamed = outline(&answer(Dialect::BedrockConverse, &streamed, true));
             assert_eq!(whole, streamed, "{provider}");
             assert_eq!((whole.0.is_empty(), whole.1.is_empty()), (tools, !tools), "{provider}");
 
             let whole = gateway.post("/v2/chat", &cohere(tools, false));
             let streamed = gateway.post("/v2/chat", &cohere(tools, true));
-            let whole = said(&answer(Dialect::CohereChat, &whole, false));
-            let streamed = said(&answer(Dialect::CohereChat, &streamed, true));
+            let whole = outline(&answer(Dialect::CohereChat, &whole, false));
+            let streamed = outline(&answer(Dialect::CohereChat, &streamed, true));
             assert_eq!(whole, streamed, "{provider}");
         }
     }
@@ -168,7 +168,7 @@ fn native_requests_are_forwarded_unchanged() {
     let response = gateway.post("/model/amazon%2Fus.nova-lite-v1%3A0/converse", body);
     assert_eq!((response.status, response.text().as_str()), (200, whole));
     let response = gateway.post("/model/amazon%2Fus.nova-lite-v1%3A0/converse-stream", body);
-    assert_eq!(said(&answer(Dialect::BedrockConverse, &response, true)).0, "Hi");
+    assert_eq!(outline(&answer(Dialect::BedrockConverse, &response, true)).0, "Hi");
     let sent = amazon.last_request();
     assert!(
         sent.starts_with("POST /model/us.nova-lite-v1%3A0/converse-stream HTTP/1.1\r\n"),
@@ -183,7 +183,7 @@ fn native_requests_are_forwarded_unchanged() {
     assert!(sent.starts_with("POST /v2/chat HTTP/1.1\r\n"), "{sent}");
     assert!(sent.ends_with(&chat.replace("cohere/", "")), "{sent}");
     let response = gateway.post("/v2/chat", &chat.replace("false", "true"));
-    assert_eq!(said(&answer(Dialect::CohereChat, &response, true)).0, "Hi");
+    assert_eq!(outline(&answer(Dialect::CohereChat, &response, true)).0, "Hi");
     gateway.expect_metric("ringgate_tokens_total", &["input"], 28.0);
     gateway.expect_metric("ringgate_tokens_total", &["output"], 12.0);
     gateway.expect_metric("ringgate_usage_estimated_total", &[], 0.0);

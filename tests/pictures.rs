@@ -60,9 +60,9 @@ fn image_is_fetched_once_for_all_attempts() {
         serde_json::from_str(sent.split_once("\r\n\r\n").expect("a head").1).expect("JSON");
     let expected = json!({"image": {"format": "jpeg", "source": {"bytes": "/9hwaWN0dXJl"}}});
     assert_eq!(sent["messages"][0]["content"][1], expected);
-    let asked = images.last_request();
-    assert!(asked.starts_with("GET /a.jpg?x=1 HTTP/1.1\r\n"), "{asked}");
-    assert!(!asked.to_ascii_lowercase().contains("authorization"), "{asked}");
+    let request = images.last_request();
+    assert!(request.starts_with("GET /a.jpg?x=1 HTTP/1.1\r\n"), "{request}");
+    assert!(!request.to_ascii_lowercase().contains("authorization"), "{request}");
 
     let fields = "x-ringgate-config: both\r\n";
     let request = crate::harness::post("/v1/chat/completions", fields, &chat(&url));

@@ -113,10 +113,13 @@ impl Peer {
 
 /// A provider that agrees to every handshake and then does what it is told.
 fn provider(talk: impl Fn(&mut Peer) + Send + Sync + 'static) -> Provider {
-    provider_saying(consent(""), talk)
+    provider_with_handshake(consent(""), talk)
 }
 
-fn provider_saying(answer: String, talk: impl Fn(&mut Peer) + Send + Sync + 'static) -> Provider {
+fn provider_with_handshake(
+    answer: String,
+    talk: impl Fn(&mut Peer) + Send + Sync + 'static,
+) -> Provider {
     Provider::start(move |visit| {
         if visit.request().is_some() {
             visit.send(answer.as_bytes());
@@ -157,7 +160,7 @@ const LOG: &str = "[log]\nrequests = \"requests.jsonl\"\n";
 fn frames_of_every_size_are_relayed() {
     let answer =
         consent("Sec-WebSocket-Protocol: realtime\r\nx-request-id: r\r\nset-cookie: c\r\n");
-    let provider = provider_saying(answer, echo);
+    let provider = provider_with_handshake(answer, echo);
     let settings = format!("{LOG}{}", provider.section("p", "api_key = \"credential-of-p\""));
     let gateway = Gateway::start(&settings);
     let (head, mut client) = Peer::open(
@@ -358,7 +361,7 @@ fn rejected_handshake_is_relayed_unchanged() {
         (consent("").replace("Upgrade: websocket", "Upgrade: h2c"), "upstream_invalid_response"),
         (String::new(), "upstream_invalid_response"),
     ] {
-        let provider = provider_saying(answer, |_| {});
+        let provider = provider_with_handshake(answer, |_| {});
         let gateway = Gateway::start(&provider.section("p", ""));
         let answer = gateway.send(&opening("/v1/realtime?model=m", ""));
         assert_eq!((answer.status, &*answer.code()), (502, code));
@@ -523,8 +526,8 @@ fn model_allowlist_applies_within_sessions() {
         let mut client = open("open");
         assert!(client.send(TEXT, bad.as_bytes()));
         assert_eq!(client.frame(), Some((TEXT, bad.clone().into_bytes())));
-        let told = std::mem::take(&mut *seen.lock().expect("no panic while held"));
-        assert_eq!(told.iter().filter(|it| **it == bad).count(), 1, "{told:?}");
+        let received = std::mem::take(&mut *seen.lock().expect("no panic while held"));
+        assert_eq!(received.iter().filter(|it| **it == bad).count(), 1, "{received:?}");
     }
 }
 

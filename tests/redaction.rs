@@ -248,14 +248,14 @@ fn credentials_are_redacted_in_error_events() {
 fn credentials_are_redacted_before_caching() {
     let cached = "[routes.kept]\ncache = { mode = \"simple\" }\n[log]\nrequests = \"log.jsonl\"\n";
     let mut stand = Stand::new(cached);
-    let said = |text: &str| CHAT_ANSWER.replace("Hi", &format!("key {text}!"));
+    let with_text = |text: &str| CHAT_ANSWER.replace("Hi", &format!("key {text}!"));
     for (provider, secret) in SECRETS {
         for spelling in [secret.to_owned(), secret.replace('/', "\\/")] {
             let context = format!("{provider} {spelling}");
             let expected = format!("key {}!", "*".repeat(spelling.len()));
             for answer in [
-                json_answer("200 OK", &format!("openai-note: {secret}\r\n"), &said(&spelling)),
-                chunked("200 OK", "application/json", &said(&spelling)),
+                json_answer("200 OK", &format!("openai-note: {secret}\r\n"), &with_text(&spelling)),
+                chunked("200 OK", "application/json", &with_text(&spelling)),
             ] {
                 stand.answers(answer);
                 let fields = format!("x-ringgate-provider: {provider}\r\n");

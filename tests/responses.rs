@@ -42,13 +42,13 @@ impl Stand {
         Self { gateway: Gateway::start(&settings), provider }
     }
 
-    fn ask(&self, key: &str, body: &Value) -> Response {
+    fn send(&self, key: &str, body: &Value) -> Response {
         let fields = format!("authorization: Bearer {key}\r\n");
         self.gateway.send(&post("/v1/responses", &fields, &body.to_string()))
     }
 
     fn answer(&self, key: &str, body: &Value) -> Value {
-        let response = self.ask(key, body);
+        let response = self.send(key, body);
         assert_eq!(response.status, 200, "{}", response.text());
         response.json()
     }
@@ -122,7 +122,7 @@ fn referenced_items_are_expanded() {
     let stand = Stand::new(KEYS);
     for stream in [false, true] {
         let body = json!({"model": "google/m", "input": "What is the capital?", "stream": stream});
-        let response = stand.ask("rg-key-one", &body);
+        let response = stand.send("rg-key-one", &body);
         assert_eq!(response.status, 200, "{}", response.text());
         let answer: Value = if stream {
             let text = response.text();
@@ -143,7 +143,7 @@ fn referenced_items_are_expanded() {
         assert_eq!(stand.sent()["contents"][1]["parts"][0]["text"], "Rome.");
         assert_eq!(stand.sent()["contents"][1]["role"], "model");
         // Nobody else knows it.
-        refused(&stand.ask("rg-key-two", &body), &["item_reference", item, "store: false"]);
+        refused(&stand.send("rg-key-two", &body), &["item_reference", item, "store: false"]);
     }
 }
 
@@ -155,9 +155,9 @@ fn store_false_is_honored() {
     assert_eq!(answer["store"], false);
     let body = json!({"model": "google/m", "input": [
         {"type": "item_reference", "id": answer["output"][0]["id"]}]});
-    refused(&stand.ask("rg-key-one", &body), &["item_reference", "store: false"]);
+    refused(&stand.send("rg-key-one", &body), &["item_reference", "store: false"]);
     let body = json!({"model": "google/m", "input": "y", "previous_response_id": answer["id"]});
-    refused(&stand.ask("rg-key-one", &body), &["previous_response_id", "store: false"]);
+    refused(&stand.send("rg-key-one", &body), &["previous_response_id", "store: false"]);
     assert_eq!(stand.provider.request_count(), 1);
 }
 
@@ -177,18 +177,18 @@ fn previous_response_id_continues_conversation() {
     );
     assert_eq!(third["previous_response_id"], second["id"]);
     let contents = stand.sent()["contents"].clone();
-    let said: Vec<&str> = contents
+    let texts: Vec<&str> = contents
         .as_array()
         .expect("turns")
         .iter()
         .flat_map(|turn| turn["parts"].as_array().expect("parts"))
         .filter_map(|part| part["text"].as_str())
         .collect();
-    assert_eq!(said, ["one", "Rome.", "Rome.", "two, and more words", "Rome.", "three"]);
+    assert_eq!(texts, ["one", "Rome.", "Rome.", "two, and more words", "Rome.", "three"]);
     let other = json!({"model": "google/m", "previous_response_id": second["id"], "input": "x"});
-    refused(&stand.ask("rg-key-two", &other), &["previous_response_id"]);
+    refused(&stand.send("rg-key-two", &other), &["previous_response_id"]);
     let state = json!({"model": "google/m", "conversation": "conv_1", "input": "x"});
-    refused(&stand.ask("rg-key-one", &state), &["conversation"]);
+    refused(&stand.send("rg-key-one", &state), &["conversation"]);
 }
 
 #[test]

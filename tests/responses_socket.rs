@@ -30,7 +30,7 @@ fn stand(more: &str) -> (Gateway, Provider) {
     (Gateway::start(&settings), provider)
 }
 
-fn ask(peer: &mut Peer, message: &Value) {
+fn send(peer: &mut Peer, message: &Value) {
     assert!(peer.send(TEXT, message.to_string().as_bytes()));
 }
 
@@ -54,7 +54,7 @@ fn sent(provider: &Provider) -> Value {
     serde_json::from_str(request.split_once("\r\n\r\n").expect("a body").1).expect("JSON")
 }
 
-fn said(contents: &Value) -> Vec<&str> {
+fn texts(contents: &Value) -> Vec<&str> {
     let turns = contents.as_array().expect("turns").iter();
     let parts = turns.flat_map(|turn| turn["parts"].as_array().expect("parts"));
     parts.filter_map(|part| part["text"].as_str()).collect()
@@ -66,7 +66,7 @@ fn each_message_gets_its_stream_events() {
     let (_, mut peer) = Peer::open(&gateway, "/v1/responses", "");
     let create = json!({"type": "response.create", "model": "google/m", "store": false,
         "input": "one"});
-    ask(&mut peer, &create);
+    send(&mut peer, &create);
     let first = events(&mut peer);
     assert_eq!(first[0]["type"], "response.created");
     for (number, event) in first.iter().enumerate() {
@@ -77,21 +77,21 @@ fn each_message_gets_its_stream_events() {
     assert!(peer.send(PING, b"there?"));
     assert_eq!(peer.frame(), Some((PONG, b"there?".to_vec())));
     // The conversation goes on from the answer, which is stored nowhere else.
-    ask(
+    send(
         &mut peer,
         &json!({"type": "response.create", "model": "google/m", "store": false,
             "previous_response_id": last["id"], "input": [{"role": "user", "content": "two"}]}),
     );
     let second = events(&mut peer);
-    assert_eq!(said(&sent(&provider)["contents"]), ["one", "Rome.", "two"]);
+    assert_eq!(texts(&sent(&provider)["contents"]), ["one", "Rome.", "two"]);
     let id = &second.last().expect("events")["response"]["id"];
-    ask(
+    send(
         &mut peer,
         &json!({"type": "response.create", "model": "google/m", "store": false,
             "previous_response_id": id, "input": [{"role": "user", "content": "three"}]}),
     );
     events(&mut peer);
-    assert_eq!(said(&sent(&provider)["contents"]), ["one", "Rome.", "two", "Rome.", "three"]);
+    assert_eq!(texts(&sent(&provider)["contents"]), ["one", "Rome.", "two", "Rome.", "three"]);
     assert!(peer.send(CLOSE, &1000_u16.to_be_bytes()));
     assert_eq!(peer.frame(), Some((CLOSE, 1000_u16.to_be_bytes().to_vec())));
     assert_eq!(peer.frame(), None);
@@ -103,7 +103,7 @@ fn each_message_gets_its_stream_events() {
 fn generate_false_prepares_next_request() {
     let (gateway, provider) = stand("");
     let (_, mut peer) = Peer::open(&gateway, "/v1/responses", "");
-    ask(
+    send(
         &mut peer,
         &json!({"type": "response.create", "model": "google/m", "generate": false,
             "input": [{"role": "user", "content": "one"}]}),
@@ -112,13 +112,13 @@ fn generate_false_prepares_next_request() {
     let answer = &prepared.last().expect("events")["response"];
     assert_eq!((&answer["status"], &answer["output"]), (&json!("completed"), &json!([])));
     assert_eq!(provider.request_count(), 0);
-    ask(
+    send(
         &mut peer,
         &json!({"type": "response.create", "model": "google/m",
             "previous_response_id": answer["id"], "input": [{"role": "user", "content": "two"}]}),
     );
     events(&mut peer);
-    assert_eq!(said(&sent(&provider)["contents"]), ["one", "two"]);
+    assert_eq!(texts(&sent(&provider)["contents"]), ["one", "two"]);
 }
 
 #[test]
@@ -133,8 +133,8 @@ fn events_name_their_request_stream() {
         }
         create
     };
-    let mut ask_on = |stream: &str, previous: Option<&Value>, input: &str| {
-        ask(&mut peer, &create(stream, previous, input));
+    let mut send_on = |stream: &str, previous: Option<&Value>, input: &str| {
+        send(&mut peer, &create(stream, previous, input));
         let events = events(&mut peer);
         assert!(events.len() > 2);
         for event in &events {
@@ -142,15 +142,15 @@ fn events_name_their_request_stream() {
         }
         events.last().expect("events")["response"]["id"].clone()
     };
-    let main = ask_on("main", None, "one");
-    let other = ask_on("other", None, "uno");
+    let main = send_on("main", None, "one");
+    let other = send_on("other", None, "uno");
     // Each goes on from its own last answer, and a new one from any of them.
-    ask_on("fork", Some(&main), "three");
-    assert_eq!(said(&sent(&provider)["contents"]), ["one", "Rome.", "three"]);
-    ask_on("main", Some(&main), "two");
-    assert_eq!(said(&sent(&provider)["contents"]), ["one", "Rome.", "two"]);
-    ask_on("other", Some(&other), "due");
-    assert_eq!(said(&sent(&provider)["contents"]), ["uno", "Rome.", "due"]);
+    send_on("fork", Some(&main), "three");
+    assert_eq!(texts(&sent(&provider)["contents"]), ["one", "Rome.", "three"]);
+    send_on("main", Some(&main), "two");
+    assert_eq!(texts(&sent(&provider)["contents"]), ["one", "Rome.", "two"]);
+    send_on("other", Some(&other), "due");
+    assert_eq!(texts(&sent(&provider)["contents"]), ["uno", "Rome.", "due"]);
     // So do errors, of the provider and of the gateway, and answers without a provider.
     for (more, kind) in [
         (json!({"input": "too many"}), "error"),
@@ -161,7 +161,7 @@ fn events_name_their_request_stream() {
         for (key, value) in more.as_object().expect("members") {
             message[key] = value.clone();
         }
-        ask(&mut peer, &message);
+        send(&mut peer, &message);
         let events = events(&mut peer);
         let last = events.last().expect("events");
         assert_eq!((&last["type"], &last["stream_id"]), (&kind.into(), &"main".into()), "{last}");
@@ -174,7 +174,7 @@ fn unused_steering_input_is_returned() {
     let (_, mut peer) = Peer::open(&gateway, "/v1/responses", "");
     let input = json!([{"role": "user", "content": "rather this"}]);
     let steer = json!({"type": "response.steer", "previous_response_id": "resp_1", "input": input});
-    ask(&mut peer, &steer);
+    send(&mut peer, &steer);
     let (first, payload) = peer.frame().expect("a frame");
     assert_eq!(first, TEXT);
     let event: Value = serde_json::from_slice(&payload).expect("JSON");
@@ -185,7 +185,7 @@ fn unused_steering_input_is_returned() {
     assert!(event["sequence_number"].is_u64());
     assert_eq!(provider.request_count(), 0);
     // The connection serves on.
-    ask(&mut peer, &json!({"type": "response.create", "model": "google/m", "input": "one"}));
+    send(&mut peer, &json!({"type": "response.create", "model": "google/m", "input": "one"}));
     assert_eq!(events(&mut peer)[0]["type"], "response.created");
 }
 
@@ -209,9 +209,11 @@ fn error_is_an_event_and_keeps_connection() {
             "slow down",
         ),
     ] {
-        ask(&mut peer, &message);
-        let told = events(&mut peer);
-        let [error] = told.as_slice() else { panic!("{message} gave {}", told.len()) };
+        send(&mut peer, &message);
+        let events_received = events(&mut peer);
+        let [error] = events_received.as_slice() else {
+            panic!("{message} gave {}", events_received.len())
+        };
         assert_eq!(
             (&error["type"], &error["status"]),
             (&json!("error"), &json!(status)),
@@ -222,7 +224,7 @@ fn error_is_an_event_and_keeps_connection() {
     }
     assert!(peer.send(TEXT, b"no JSON"));
     assert_eq!(events(&mut peer)[0]["status"], 400);
-    ask(&mut peer, &json!({"type": "response.create", "model": "google/m", "input": "x"}));
+    send(&mut peer, &json!({"type": "response.create", "model": "google/m", "input": "x"}));
     assert_eq!(events(&mut peer).last().expect("events")["type"], "response.completed");
 }
 
@@ -250,10 +252,10 @@ fn native_provider_gets_full_conversation() {
         provider.address
     ));
     let (_, mut peer) = Peer::open(&gateway, "/v1/responses", "");
-    ask(&mut peer, &json!({"type": "response.create", "model": "own/m", "input": "one"}));
+    send(&mut peer, &json!({"type": "response.create", "model": "own/m", "input": "one"}));
     let first = events(&mut peer);
     assert_eq!(first[0]["response"]["id"], "resp_1");
-    ask(
+    send(
         &mut peer,
         &json!({"type": "response.create", "model": "own/m", "previous_response_id": "resp_1",
             "input": [{"role": "user", "content": "two"}]}),
@@ -280,7 +282,7 @@ fn unauthorized_client_is_rejected_before_handshake() {
     assert_eq!(stranger.status, 401, "{}", stranger.text());
     let fields = "authorization: Bearer rg-key-one\r\n";
     let (_, mut peer) = Peer::open(&gateway, "/v1/responses", fields);
-    ask(&mut peer, &json!({"type": "response.create", "model": "google/m", "input": "x"}));
+    send(&mut peer, &json!({"type": "response.create", "model": "google/m", "input": "x"}));
     assert_eq!(events(&mut peer).last().expect("events")["type"], "response.completed");
     // A message without a mask is no client's.
     let (_, mut peer) = Peer::open(&gateway, "/v1/responses", fields);

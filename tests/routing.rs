@@ -40,7 +40,7 @@ impl Stand {
     }
 
     /// Asks for a chat.
-    pub fn ask(&self, config: &Value) -> Response {
+    pub fn send_chat(&self, config: &Value) -> Response {
         self.send(config, "", &chat("m"))
     }
 
@@ -169,7 +169,7 @@ fn failed_target_fails_over() {
         let config = json!({ "strategy": { "mode": "fallback" }, "targets": [
             { "provider": format!("p{place}"), "request_timeout": 150 }, { "provider": "good" },
         ] });
-        let response = stand.ask(&config);
+        let response = stand.send_chat(&config);
         assert_eq!((response.status, response.text().as_str()), (200, CHAT_ANSWER), "{what}");
         story_is(&response, &[(FIRST, status), (SECOND, 200)], what);
         assert_eq!(option(&response), SECOND, "{what}");
@@ -194,7 +194,7 @@ fn last_error_is_returned_when_all_fail() {
         let race = json!({ "strategy": { "mode": "race", "hedge_ms": 1 }, "targets": [last] });
         for (mode, config) in [("fallback", fallback), ("single", single), ("race", race)] {
             let what = format!("{what} by {mode}");
-            let response = stand.ask(&config);
+            let response = stand.send_chat(&config);
             assert_eq!(response.status, status, "{what}: {}", response.text());
             let is_own = !matches!(status, 500 | 429 | 400);
             let code = match status {
@@ -206,9 +206,9 @@ fn last_error_is_returned_when_all_fail() {
             assert_eq!(response.code(), code, "{what}");
             let exception = response.field("x-ringgate-gateway-exception");
             assert_eq!(exception, is_own.then_some("true"), "{what}");
-            let told = story(&response);
-            assert_eq!(told.last().map(|leg| leg.1), Some(status), "{what}: {response:?}");
-            assert_eq!(told.len(), if mode == "fallback" { 2 } else { 1 }, "{what}");
+            let attempts = story(&response);
+            assert_eq!(attempts.last().map(|leg| leg.1), Some(status), "{what}: {response:?}");
+            assert_eq!(attempts.len(), if mode == "fallback" { 2 } else { 1 }, "{what}");
         }
     }
 }
@@ -217,7 +217,7 @@ fn last_error_is_returned_when_all_fail() {
 fn only_listed_statuses_fail_over() {
     let stand = Stand::new(vec![failing(500, "retry-after: 7\r\nx-request-id: r\r\n"), well()]);
     let only = |status: u16| config(&json!({ "mode": "fallback", "on_status_codes": [status] }), 2);
-    let response = stand.ask(&only(429));
+    let response = stand.send_chat(&only(429));
     assert_eq!(response.status, 500);
     assert_eq!(response.json()["error"]["message"], "told 500");
     assert_eq!(response.field("retry-after"), Some("7"));
@@ -225,13 +225,13 @@ fn only_listed_statuses_fail_over() {
     assert_eq!(option(&response), FIRST);
     story_is(&response, &[(FIRST, 500)], "listed: 429");
     assert_eq!(response.field("x-ringgate-gateway-exception"), None);
-    let response = stand.ask(&only(500));
+    let response = stand.send_chat(&only(500));
     assert_eq!((response.status, option(&response)), (200, SECOND));
     assert_eq!(stand.counts(), [2, 1]);
 
     // One that cannot be reached has no status to be listed.
     let stand = Stand::new(vec![dead(), well()]);
-    assert_eq!(stand.ask(&only(429)).status, 200);
+    assert_eq!(stand.send_chat(&only(429)).status, 200);
 }
 
 /// A `conditional` over one target, whose condition is about the model.
@@ -264,7 +264,7 @@ fn group_timeout_applies_to_single_target() {
     let stand = Stand::new(vec![silent()]);
     let inner = json!({ "request_timeout": 100, "targets": [{ "provider": "p0" }] });
     let begun = Instant::now();
-    assert_eq!(stand.ask(&json!({ "targets": [inner] })).status, 504);
+    assert_eq!(stand.send_chat(&json!({ "targets": [inner] })).status, 504);
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 }
 
@@ -276,17 +276,17 @@ fn timeout_fails_over_by_its_status() {
         config
     };
     let stand = Stand::new(vec![silent(), well()]);
-    let response = stand.ask(&only(429));
+    let response = stand.send_chat(&only(429));
     assert_eq!((response.status, response.code().as_str()), (504, "upstream_timeout"));
     story_is(&response, &[(FIRST, 504)], "504 is not listed");
-    let response = stand.ask(&only(504));
+    let response = stand.send_chat(&only(504));
     story_is(&response, &[(FIRST, 504), (SECOND, 200)], "504 is listed");
     let mut retry = json!({ "provider": "p0", "request_timeout": 400,
         "retry": { "attempts": 1, "on_status_codes": [429] } });
     let stand = Stand::new(vec![silent()]);
     let first_token =
         json!({ "provider": "p0", "first_token_timeout": 100, "retry": retry["retry"] });
-    assert_eq!(stand.ask(&retry).status, 504);
+    assert_eq!(stand.send_chat(&retry).status, 504);
     assert_eq!(stand.send(&first_token, "", &stream("m")).status, 504);
     assert_eq!(stand.counts(), [2], "neither was repeated");
     retry["retry"] = Value::Null;
@@ -334,14 +334,14 @@ fn failed_attempt_is_retried() {
     {
         let stand = Stand::new(vec![then_well(status, fields)]);
         let begun = Instant::now();
-        let response = stand.ask(&json!({ "provider": "p0", "retry": { "attempts": 2 } }));
+        let response = stand.send_chat(&json!({ "provider": "p0", "retry": { "attempts": 2 } }));
         assert_eq!((response.status, retries(&response)), (200, Some("1")), "{status}");
         assert_eq!(option(&response), "config");
         story_is(&response, &[("config", status), ("config", 200)], fields);
         assert!(begun.elapsed() < Duration::from_secs(1), "{fields}: {:?}", begun.elapsed());
     }
     let stand = Stand::new(vec![then_well(503, "")]);
-    let response = stand.ask(&json!({ "provider": "p0", "retry": { "attempts": 1 } }));
+    let response = stand.send_chat(&json!({ "provider": "p0", "retry": { "attempts": 1 } }));
     assert_eq!((response.status, retries(&response)), (200, Some("1")), "after a wait of our own");
 }
 
@@ -349,7 +349,7 @@ fn failed_attempt_is_retried() {
 fn retry_after_ejects_provider() {
     let stand = Stand::new(vec![then_well(429, "retry-after-ms: 300\r\n")]);
     let begun = Instant::now();
-    let response = stand.ask(&json!({ "provider": "p0", "retry": { "attempts": 1 } }));
+    let response = stand.send_chat(&json!({ "provider": "p0", "retry": { "attempts": 1 } }));
     assert_eq!((response.status, retries(&response)), (200, Some("1")));
     assert!(begun.elapsed() >= Duration::from_millis(300), "{:?}", begun.elapsed());
 }
@@ -366,14 +366,14 @@ fn client_errors_are_not_retried() {
         (503, "retry-after-ms: 100000\r\n", "-1"),
     ] {
         let stand = Stand::new(vec![failing(status, fields)]);
-        let response = stand.ask(&retry);
+        let response = stand.send_chat(&retry);
         assert_eq!((response.status, retries(&response)), (status, Some(expected)), "{fields}");
         assert_eq!(response.json()["error"]["message"], format!("told {status}"));
         assert_eq!(stand.counts(), [1], "{status} {fields}");
     }
     let stand = Stand::new(vec![failing(500, "retry-after-ms: 1\r\n")]);
     let retry = json!({ "provider": "p0", "retry": { "attempts": 3, "on_status_codes": [503] } });
-    assert_eq!(retries(&stand.ask(&retry)), Some("0"), "500 is not listed");
+    assert_eq!(retries(&stand.send_chat(&retry)), Some("0"), "500 is not listed");
     assert_eq!(stand.counts(), [1]);
 }
 
@@ -383,23 +383,23 @@ fn exhausted_retries_report_minus_one() {
     let retry = |attempts: u32| json!({ "provider": "p0", "retry": { "attempts": attempts } });
     let stand = Stand::new(vec![failing(503, again)]);
     for (attempts, expected) in [(0, "0"), (1, "-1"), (2, "-1")] {
-        let response = stand.ask(&retry(attempts));
+        let response = stand.send_chat(&retry(attempts));
         assert_eq!((response.status, retries(&response)), (503, Some(expected)), "{attempts}");
     }
     assert_eq!(stand.counts(), [1 + 2 + 3]);
     // The last failure is none that is repeated, so that a retry was left.
     let stand = Stand::new(vec![in_turn(vec![error_answer(503, again), error_answer(400, "")])]);
-    let response = stand.ask(&retry(2));
+    let response = stand.send_chat(&retry(2));
     assert_eq!((response.status, retries(&response)), (400, Some("1")));
     // Of several targets the last one counts.
     let stand = Stand::new(vec![failing(503, again), failing(503, again)]);
     let mut config = fallback(2);
     config["targets"][1]["retry"] = json!({ "attempts": 1 });
-    let response = stand.ask(&config);
+    let response = stand.send_chat(&config);
     story_is(&response, &[(FIRST, 503), (SECOND, 503), (SECOND, 503)], "retries of the second");
     assert_eq!(retries(&response), Some("-1"));
     let stand = Stand::new(vec![dead()]);
-    let response = stand.ask(&retry(1));
+    let response = stand.send_chat(&retry(1));
     assert_eq!((response.status, retries(&response)), (502, Some("-1")), "no connection");
 }
 
@@ -408,14 +408,14 @@ fn retries_precede_failover() {
     let stand = Stand::new(vec![failing(503, "retry-after-ms: 1\r\n"), well()]);
     let mut config = fallback(2);
     config["retry"] = json!({ "attempts": 2 });
-    let response = stand.ask(&config);
+    let response = stand.send_chat(&config);
     let expected = [(FIRST, 503), (FIRST, 503), (FIRST, 503), (SECOND, 200)];
     story_is(&response, &expected, "two retries");
     assert_eq!(retries(&response), Some("0"), "of the target that has answered");
     // A target that wants to be left alone for long is not waited for where there is another.
     let stand = Stand::new(vec![failing(429, "retry-after: 30\r\n"), well()]);
     let begun = Instant::now();
-    let response = stand.ask(&config);
+    let response = stand.send_chat(&config);
     story_is(&response, &[(FIRST, 429), (SECOND, 200)], "a long wait");
     assert!(begun.elapsed() < Duration::from_secs(5));
     // A provider that answers with half an answer is asked again, too.
@@ -423,7 +423,7 @@ fn retries_precede_failover() {
         json_answer("200 OK", "", "what is this"),
         json_answer("200 OK", "", CHAT_ANSWER),
     ])]);
-    let response = stand.ask(&json!({ "provider": "p0", "retry": { "attempts": 1 } }));
+    let response = stand.send_chat(&json!({ "provider": "p0", "retry": { "attempts": 1 } }));
     assert_eq!((response.status, retries(&response)), (200, Some("1")), "{response:?}");
 }
 

@@ -22,11 +22,11 @@ const WAITS: u16 = 0;
 /// A provider whose status can be moved.
 fn moved(status: u16, fields: &'static str) -> (Provider, Arc<AtomicU16>) {
     let status = Arc::new(AtomicU16::new(status));
-    let told = Arc::clone(&status);
+    let current = Arc::clone(&status);
     let provider = Provider::start(move |visit| {
         while visit.request().is_some() {
-            eventually("a status", || told.load(Ordering::SeqCst) != WAITS);
-            let answer = match told.load(Ordering::SeqCst) {
+            eventually("a status", || current.load(Ordering::SeqCst) != WAITS);
+            let answer = match current.load(Ordering::SeqCst) {
                 200 => json_answer("200 OK", "", CHAT_ANSWER),
                 status => error_answer(status, fields),
             };
@@ -48,19 +48,19 @@ fn breaker_opens_probes_and_closes() {
     let stand = Stand::new(vec![first, well()]);
     let config = with_breaker("fallback", 300);
     for _ in 0..3 {
-        story_is(&stand.ask(&config), &[(FIRST, 500), (SECOND, 200)], "closed");
+        story_is(&stand.send_chat(&config), &[(FIRST, 500), (SECOND, 200)], "closed");
     }
     for _ in 0..5 {
-        story_is(&stand.ask(&config), &[(SECOND, 200)], "open");
+        story_is(&stand.send_chat(&config), &[(SECOND, 200)], "open");
     }
     status.store(WAITS, Ordering::SeqCst);
     std::thread::scope(|scope| {
         let probing = scope.spawn(|| {
-            let mut last = stand.ask(&config);
+            let mut last = stand.send_chat(&config);
             eventually("the probe", || {
                 let is_probe = option(&last) == FIRST;
                 if !is_probe {
-                    last = stand.ask(&config);
+                    last = stand.send_chat(&config);
                 }
                 is_probe
             });
@@ -68,13 +68,13 @@ fn breaker_opens_probes_and_closes() {
         });
         eventually("the probe is under way", || stand.counts()[0] == 4);
         for _ in 0..20 {
-            story_is(&stand.ask(&config), &[(SECOND, 200)], "beside the probe");
+            story_is(&stand.send_chat(&config), &[(SECOND, 200)], "beside the probe");
         }
         assert_eq!(stand.counts()[0], 4, "one probe");
         status.store(200, Ordering::SeqCst);
         story_is(&probing.join().expect("no panic"), &[(FIRST, 200)], "the probe");
     });
-    story_is(&stand.ask(&config), &[(FIRST, 200)], "closed again");
+    story_is(&stand.send_chat(&config), &[(FIRST, 200)], "closed again");
 }
 
 #[test]
@@ -84,10 +84,10 @@ fn failed_probe_reopens_breaker() {
     let config = with_breaker("fallback", 150);
     for round in 0..4 {
         eventually("a call", || {
-            assert_eq!(stand.ask(&config).status, 200);
+            assert_eq!(stand.send_chat(&config).status, 200);
             stand.counts()[0] == 3 + round
         });
-        story_is(&stand.ask(&config), &[(SECOND, 200)], "open again");
+        story_is(&stand.send_chat(&config), &[(SECOND, 200)], "open again");
     }
 }
 
@@ -99,8 +99,8 @@ fn breaker_is_shared_between_shards() {
                  cb_config = { failure_threshold = 3, cooldown_interval = 60000 }\n";
     let stand = Stand::with(route, vec![first, well()]);
     for _ in 0..60 {
-        let asked = post(CHAT_PATH, "x-ringgate-config: r\r\n", &chat("m"));
-        assert_eq!(stand.gateway.send(&asked).status, 200);
+        let request = post(CHAT_PATH, "x-ringgate-config: r\r\n", &chat("m"));
+        assert_eq!(stand.gateway.send(&request).status, 200);
     }
     assert_eq!(stand.counts(), [3, 60]);
 }
@@ -132,13 +132,13 @@ fn failures_that_open_the_breaker() {
         let (first, _status) = moved(status, "");
         let stand = Stand::new(vec![first, well()]);
         for _ in 0..10 {
-            assert_eq!(stand.ask(&config).status, 200, "{what}");
+            assert_eq!(stand.send_chat(&config).status, 200, "{what}");
         }
         assert_eq!(stand.counts(), [expected, 10], "{what}");
     }
     let stand = Stand::new(vec![dead(), well()]);
     for number in 0..10 {
-        let response = stand.ask(&fallback(2));
+        let response = stand.send_chat(&fallback(2));
         let expected: &[_] =
             if number < 5 { &[(FIRST, 502), (SECOND, 200)] } else { &[(SECOND, 200)] };
         story_is(&response, expected, "refused connections");
@@ -159,14 +159,18 @@ fn rejected_model_ejects_only_its_target() {
     let named = |model: &str| json!({ "provider": "p0", "override_params": { "model": model } });
     let config = json!({ "strategy": { "mode": "fallback" },
         "targets": [named("unknown"), named("known")] });
-    story_is(&stand.ask(&config), &[(FIRST, 404), (SECOND, 200)], "asked");
+    story_is(&stand.send_chat(&config), &[(FIRST, 404), (SECOND, 200)], "asked");
     for _ in 0..3 {
-        story_is(&stand.ask(&config), &[(SECOND, 200)], "benched");
+        story_is(&stand.send_chat(&config), &[(SECOND, 200)], "benched");
     }
     // A client that names a model that is not there has nobody to blame.
     let stand = Stand::new(vec![moved(404, "").0, well()]);
     for _ in 0..3 {
-        story_is(&stand.ask(&fallback(2)), &[(FIRST, 404), (SECOND, 200)], "the client's model");
+        story_is(
+            &stand.send_chat(&fallback(2)),
+            &[(FIRST, 404), (SECOND, 200)],
+            "the client's model",
+        );
     }
 }
 
@@ -174,10 +178,10 @@ fn rejected_model_ejects_only_its_target() {
 fn retry_after_ejects_for_its_duration() {
     let (first, status) = moved(429, "retry-after-ms: 300\r\n");
     let stand = Stand::new(vec![first, well()]);
-    story_is(&stand.ask(&fallback(2)), &[(FIRST, 429), (SECOND, 200)], "asked");
-    story_is(&stand.ask(&fallback(2)), &[(SECOND, 200)], "benched");
+    story_is(&stand.send_chat(&fallback(2)), &[(FIRST, 429), (SECOND, 200)], "asked");
+    story_is(&stand.send_chat(&fallback(2)), &[(SECOND, 200)], "benched");
     status.store(200, Ordering::SeqCst);
-    eventually("it is asked again", || option(&stand.ask(&fallback(2))) == FIRST);
+    eventually("it is asked again", || option(&stand.send_chat(&fallback(2))) == FIRST);
 }
 
 #[test]
@@ -187,7 +191,7 @@ fn all_targets_are_used_when_all_are_ejected() {
     let stand = Stand::new(vec![first, second]);
     let config = with_breaker("fallback", 60_000);
     for _ in 0..5 {
-        story_is(&stand.ask(&config), &[(FIRST, 500), (SECOND, 500)], "all are out");
+        story_is(&stand.send_chat(&config), &[(FIRST, 500), (SECOND, 500)], "all are out");
     }
 }
 
@@ -262,5 +266,5 @@ fn client_disconnect_does_not_affect_health() {
         stand.gateway.expect_metric("ringgate_requests_in_flight", &[], 0.0);
     }
     status.store(200, Ordering::SeqCst);
-    story_is(&stand.ask(&config), &[(FIRST, 200)], "still closed");
+    story_is(&stand.send_chat(&config), &[(FIRST, 200)], "still closed");
 }

@@ -42,11 +42,11 @@ fn good_stream() -> String {
 }
 
 /// Asks so often on one connection, and counts who has answered.
-fn shares(gateway: &Gateway, count: usize, asked: impl Fn(usize) -> String) -> [usize; 2] {
+fn shares(gateway: &Gateway, count: usize, request: impl Fn(usize) -> String) -> [usize; 2] {
     let mut client = gateway.connect();
     let mut shares = [0, 0];
     for number in 0..count {
-        client.send(asked(number).as_bytes());
+        client.send(request(number).as_bytes());
         let response = client.response();
         assert_eq!(response.status, 200, "{}", response.text());
         shares[usize::from(option(&response) == SECOND)] += 1;
@@ -99,7 +99,7 @@ fn load_follows_weights() {
             let mut config = weighted(mode, &[1.0, 0.0]);
             config["strategy"]["on_status_codes"] = json!([500, 502]);
             for _ in 0..8 {
-                let status = stand.ask(&config).status;
+                let status = stand.send_chat(&config).status;
                 assert!(status >= 500, "{what} by {mode}: {status}");
             }
         }
@@ -119,14 +119,14 @@ fn sticky_sessions_keep_target() {
             }
             let config = config(&strategy, 2);
             let of = |number: usize| format!("{{\"user\":\"u{number}\",");
-            let asked = |number: usize| match field {
+            let request = |number: usize| match field {
                 "params.user" => request(&config, "", &chat("m").replacen('{', &of(number), 1)),
                 "metadata.user" => request(&config, &user(number), &chat("m")),
                 _ => request(&config, &format!("x-user: {number}\r\n"), &chat("m")),
             };
             let mut firsts = 0;
             for number in 0..USERS {
-                let homes = shares(&stand.gateway, 3, |_| asked(number));
+                let homes = shares(&stand.gateway, 3, |_| request(number));
                 assert!(homes.contains(&3), "{mode} by {field}: {number} moves: {homes:?}");
                 firsts += homes[0] / 3;
             }
@@ -143,7 +143,7 @@ fn all_zero_weights_are_rejected() {
         let nested = json!({ "strategy": { "mode": "fallback" },
             "targets": [{ "provider": "p0" }, none] });
         for (config, path) in [(none, "config.strategy"), (nested, "config.targets[1].strategy")] {
-            let response = stand.ask(&config);
+            let response = stand.send_chat(&config);
             let text = response.text();
             assert_eq!((response.status, &*response.code()), (400, "invalid_config"), "{mode}");
             assert!(text.contains(&format!("{path}: expected a `weight`")), "{mode}: {text}");
@@ -199,7 +199,7 @@ fn race_winner_cancels_loser() {
         for (body, answer) in [(chat("m"), good()), (stream("m"), good_stream())] {
             let ((slow, ended), fast) = (stalling(begin.clone()), late(30, answer));
             let stand = Stand::new(vec![slow, fast]);
-            for (first, second, told, winner) in
+            for (first, second, statuses, winner) in
                 [("p0", "p1", [0, 200], SECOND), ("p1", "p0", [200, 0], FIRST)]
             {
                 let mut config = race(0);
@@ -211,7 +211,7 @@ fn race_winner_cancels_loser() {
                     text.contains("\"Hi\"") && !text.contains("content\":\"\""),
                     "{what}: {text}"
                 );
-                story_is(&response, &[(FIRST, told[0]), (SECOND, told[1])], what);
+                story_is(&response, &[(FIRST, statuses[0]), (SECOND, statuses[1])], what);
                 assert_eq!(option(&response), winner, "{what}");
                 assert_eq!(response.field("x-ringgate-provider"), Some("p1"), "{what}");
             }
@@ -227,12 +227,12 @@ fn race_winner_cancels_loser() {
 fn hedge_starts_after_delay_or_failure() {
     let stand = Stand::new(vec![well(), well()]);
     for _ in 0..5 {
-        story_is(&stand.ask(&race(10_000)), &[(FIRST, 200)], "a fast first");
+        story_is(&stand.send_chat(&race(10_000)), &[(FIRST, 200)], "a fast first");
     }
     assert_eq!(stand.counts(), [5, 0]);
     let stand = Stand::new(vec![silent(), well()]);
     let begun = Instant::now();
-    story_is(&stand.ask(&race(150)), &[(FIRST, 0), (SECOND, 200)], "a slow first");
+    story_is(&stand.send_chat(&race(150)), &[(FIRST, 0), (SECOND, 200)], "a slow first");
     assert!((150..5_000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
     let closing = Provider::start(|visit| drop(visit.request()));
     let opening = format!("{STREAM_HEAD}{}0\r\n\r\n", event("{\"error\":{\"message\":\"no\"}}"));
@@ -247,7 +247,7 @@ fn hedge_starts_after_delay_or_failure() {
     ] {
         let stand = Stand::new(vec![first, well()]);
         let begun = Instant::now();
-        story_is(&stand.ask(&race(30_000)), &[(FIRST, status), (SECOND, 200)], what);
+        story_is(&stand.send_chat(&race(30_000)), &[(FIRST, status), (SECOND, 200)], what);
         assert!(begun.elapsed() < Duration::from_secs(10), "{what}");
     }
 }
@@ -261,7 +261,7 @@ fn failure_does_not_win_race() {
         ("the second fails last", dead(), late(50, error_answer(429, "")), [502, 429]),
     ] {
         let stand = Stand::new(vec![first, second]);
-        let response = stand.ask(&race(0));
+        let response = stand.send_chat(&race(0));
         story_is(&response, &[(FIRST, expected[0]), (SECOND, expected[1])], what);
         let last = usize::from(what.contains("second"));
         assert_eq!(response.status, expected[last], "{what}");
@@ -299,7 +299,7 @@ fn cost_of_race_losers_is_counted() {
     let gateway = &stand.gateway;
     let config = of_models("race", ["gpt-4o", "gpt-4o-mini"]);
     for _ in 0..3 {
-        story_is(&stand.ask(&config), &[(FIRST, 0), (SECOND, 200)], "a race");
+        story_is(&stand.send_chat(&config), &[(FIRST, 0), (SECOND, 200)], "a race");
     }
     let loser = ["provider=\"p0\"", "model=\"gpt-4o\""];
     let winner = ["provider=\"p1\"", "model=\"gpt-4o-mini\""];
@@ -314,7 +314,7 @@ fn cost_of_race_losers_is_counted() {
     assert_eq!(gateway.metric("ringgate_cost_unknown_total", &[]), 0.0);
     // What could not be sent costs nothing.
     let stand = priced("", vec![dead(), late(30, good())]);
-    story_is(&stand.ask(&config), &[(FIRST, 502), (SECOND, 200)], "a dead one");
+    story_is(&stand.send_chat(&config), &[(FIRST, 502), (SECOND, 200)], "a dead one");
     stand.gateway.expect_metric("ringgate_attempts_total", &[loser[0], "\"502\""], 1.0);
     assert_eq!(stand.gateway.metric("ringgate_cost_usd_total", &loser), 0.0);
 }
@@ -375,9 +375,13 @@ fn canary_gets_its_percentage() {
     // A failure is told, not mended, and a canary that is out gives its share back.
     let stand = Stand::new(vec![well(), failing(500, "")]);
     for _ in 0..5 {
-        story_is(&stand.ask(&canary(99.999_999)), &[(SECOND, 500)], "until its breaker opens");
+        story_is(
+            &stand.send_chat(&canary(99.999_999)),
+            &[(SECOND, 500)],
+            "until its breaker opens",
+        );
     }
-    story_is(&stand.ask(&canary(99.999_999)), &[(FIRST, 200)], "its breaker is open");
+    story_is(&stand.send_chat(&canary(99.999_999)), &[(FIRST, 200)], "its breaker is open");
 }
 
 #[test]
@@ -426,7 +430,7 @@ fn mirror_does_not_delay_response() {
         let gateway = &stand.gateway;
         let mut config = mirror.clone();
         config["targets"][1]["request_timeout"] = json!(300);
-        let response = stand.ask(&config);
+        let response = stand.send_chat(&config);
         assert_eq!((response.status, response.text().as_str()), (200, CHAT_ANSWER), "{what}");
         story_is(&response, &[(FIRST, 200)], what);
         gateway.expect_metric("ringgate_requests_total", &[copy], 1.0);
@@ -476,7 +480,7 @@ fn cheapest_capable_target_is_selected() {
     }
     let stand = priced("", vec![failing(500, ""), well()]);
     let config = of_models("cheapest", ["gpt-4o-mini", "gpt-4o"]);
-    story_is(&stand.ask(&config), &[(FIRST, 500), (SECOND, 200)], "the next cheapest");
+    story_is(&stand.send_chat(&config), &[(FIRST, 500), (SECOND, 200)], "the next cheapest");
 }
 
 #[test]

@@ -39,9 +39,9 @@ fn with_keys(providers: Vec<Provider>) -> Stand {
 
 /// A request of the key `a` that says one thing more: `metadata JSON`, `header LINE`, `body MEMBERS`,
 /// `model NAME`, `path PATH`, or that it is of the key `b`.
-fn saying(said: &str, config: &Value) -> String {
-    let (what, it) = said.split_once(' ').unwrap_or_default();
-    let key = if said == "key b" { "rg-b-93ab77d4c1" } else { "rg-a-5f1c09d2e7" };
+fn request_with(attribute: &str, config: &Value) -> String {
+    let (what, it) = attribute.split_once(' ').unwrap_or_default();
+    let key = if attribute == "key b" { "rg-b-93ab77d4c1" } else { "rg-a-5f1c09d2e7" };
     let line = match what {
         "metadata" => format!("x-ringgate-metadata: {it}\r\n"),
         "header" => format!("{it}\r\n"),
@@ -79,11 +79,13 @@ fn conditions_match_any_request_field() {
         (json!({ "$or": either, "metadata.plan": "paid" }), &[PAID_EU], &[PAID, FREE_EU, ""]),
         (json!({ "$and": [{ "key.name": "a" }, { "$or": either }] }), &[FREE_EU], &[PAID, "key b"]),
     ] {
-        let holding = holding.iter().map(|said| (said, FIRST));
-        for (said, expected) in holding.chain(others.iter().map(|said| (said, SECOND))) {
-            let response = stand.gateway.send(&saying(said, &condition(&query)));
-            assert_eq!(response.status, 200, "{query} {said}: {}", response.text());
-            assert_eq!(option(&response), expected, "{query} {said}");
+        let holding = holding.iter().map(|attribute| (attribute, FIRST));
+        for (attribute, expected) in
+            holding.chain(others.iter().map(|attribute| (attribute, SECOND)))
+        {
+            let response = stand.gateway.send(&request_with(attribute, &condition(&query)));
+            assert_eq!(response.status, 200, "{query} {attribute}: {}", response.text());
+            assert_eq!(option(&response), expected, "{query} {attribute}");
         }
     }
 }
@@ -104,7 +106,7 @@ fn unmatched_conditions_without_default_are_rejected() {
         (condition(&json!({ "cookies.plan": "p" })), query),
         (condition(&json!({ "metadata.plan": { "$regex": "(" } })), query),
     ] {
-        let response = stand.ask(&config);
+        let response = stand.send_chat(&config);
         assert_eq!((response.status, &*response.code()), (400, "invalid_config"), "{config}");
         assert!(response.text().contains(expected), "{config}: {}", response.text());
     }
@@ -129,9 +131,9 @@ fn cache_key_includes_condition_fields() {
         let mut config = condition(&query);
         config["cache"] = json!({ "mode": "simple", "scope": "shared" });
         for status in ["MISS", "HIT"] {
-            for (said, name) in [(one, "larger"), ("", "lesser")] {
-                let response = stand.gateway.send(&saying(said, &config));
-                let what = format!("{query}, {status} {said}: {}", response.text());
+            for (attribute, name) in [(one, "larger"), ("", "lesser")] {
+                let response = stand.gateway.send(&request_with(attribute, &config));
+                let what = format!("{query}, {status} {attribute}: {}", response.text());
                 assert!(response.text().contains(name), "{what}");
                 assert_eq!(response.field("x-ringgate-cache-status"), Some(status), "{what}");
             }
@@ -172,7 +174,7 @@ fn request_timeout_bounds_all_attempts() {
     let named = |fields: &str| post(CHAT_PATH, fields, &chat("m"));
     let (one, both) = (&[(FIRST, 504)][..], &[(FIRST, 504), (SECOND, 504)][..]);
     let within = &[("config.targets[0].targets[0]", 504), (SECOND, 504)];
-    for (what, asked, status, expected) in [
+    for (what, request, status, expected) in [
         ("fallback", limited(by("fallback"), 200, 60_000, ""), 504, one),
         ("own limits", limited(by("fallback"), 200, 100, ""), 504, both),
         ("race", limited(by("race"), 200, 60_000, ""), 504, both),
@@ -188,7 +190,7 @@ fn request_timeout_bounds_all_attempts() {
         ("no route", named(&format!("{HEADER}x-portkey-provider: p0\r\n")), 504, &[]),
     ] {
         let begun = Instant::now();
-        let response = stand.gateway.send(&asked);
+        let response = stand.gateway.send(&request);
         let took = begun.elapsed().as_millis();
         story_is(&response, expected, what);
         assert_eq!(response.status, status, "{what}");
@@ -205,8 +207,8 @@ fn request_timeout_bounds_all_attempts() {
     });
     let stand = Stand::with(route, vec![dripping, well()]);
     let begun = Instant::now();
-    let asked = post(CHAT_PATH, "x-ringgate-config: r\r\n", &stream("m"));
-    let text = stand.gateway.send(&asked).text();
+    let request = post(CHAT_PATH, "x-ringgate-config: r\r\n", &stream("m"));
+    let text = stand.gateway.send(&request).text();
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     assert!(text.contains("drip") && text.contains("upstream_timeout"), "{text}");
     assert!(!text.contains("[DONE]") && stand.counts() == [1, 0], "{text}");
@@ -230,7 +232,7 @@ fn nested_route_reports_target_path() {
         assert!(ours.is_some(), "{name}");
         assert_eq!(response.field(&format!("x-portkey-{name}")), ours, "{name}");
     }
-    let response = stand.ask(&tree);
+    let response = stand.send_chat(&tree);
     assert!(!response.fields.keys().any(|name| name.starts_with("x-portkey-")), "{response:?}");
 }
 
@@ -264,7 +266,7 @@ fn portkey_spellings_are_accepted() {
         );
         assert!(second.contains(r#""model":"m""#) && second.contains(r#""top_p":0.5"#), "{second}");
     }
-    let response = stand.ask(&single);
+    let response = stand.send_chat(&single);
     assert_eq!((response.status, option(&response)), (200, FIRST));
     for (timeout, host, status) in [
         ("0", "", 200),
@@ -295,7 +297,7 @@ fn unknown_and_unsupported_names_are_reported() {
         assert!(warnings.contains(path), "{path}: {warnings}");
     }
     assert_eq!(response.field("x-portkey-warnings"), Some(warnings));
-    assert_eq!(stand.ask(&fallback(1)).field("x-ringgate-warnings"), None);
+    assert_eq!(stand.send_chat(&fallback(1)).field("x-ringgate-warnings"), None);
     let inner = |name: &str| json!({ "targets": [{ "provider": "p0", name: "x" }] });
     for (config, path) in [
         (json!({ "provider": "p0", "input_guardrails": ["g"] }), "config.input_guardrails"),
@@ -303,12 +305,12 @@ fn unknown_and_unsupported_names_are_reported() {
         (inner("output_guardrails"), "config.targets[0].output_guardrails"),
         (json!({ "targets": [inner("aws_region")] }), "config.targets[0].targets[0].aws_region"),
     ] {
-        let response = stand.ask(&config);
+        let response = stand.send_chat(&config);
         assert_eq!((response.status, &*response.code()), (400, "invalid_config"), "{path}");
         assert!(response.text().contains(path), "{path}: {}", response.text());
     }
     assert_eq!(stand.counts(), [2]);
-    assert_eq!(stand.ask(&json!({ "provider": "p0", "input_guardrails": [] })).status, 200);
+    assert_eq!(stand.send_chat(&json!({ "provider": "p0", "input_guardrails": [] })).status, 200);
 
     let folder = Folder::new();
     let routes = "[routes.r]\nretyr = {}\nstrategy = { mode = \"fallback\", colour = 1 }\n\
@@ -373,8 +375,8 @@ fn body_edits_apply_in_order() {
     stand.send(&config("p1"), "", &body.to_string());
     let sent = last_body(&anthropic);
     let names = ["model", "temperature", "top_p", "max_tokens", "stop_sequences"];
-    let told: Vec<&Value> = names.iter().map(|name| &sent[name]).collect();
-    assert_eq!(json!(told), json!(["large", 0.7, 0.25, 9, ["a"]]), "{sent}");
+    let values: Vec<&Value> = names.iter().map(|name| &sent[name]).collect();
+    assert_eq!(json!(values), json!(["large", 0.7, 0.25, 9, ["a"]]), "{sent}");
     assert_eq!(sent["tools"].as_array().map(Vec::len), Some(2), "{sent}");
     for gone in ["seed", "client", "route", "\"x\"", "\"y\""] {
         assert!(!sent.to_string().contains(gone), "{gone}: {sent}");
@@ -413,8 +415,8 @@ fn config_credential_goes_to_its_provider_only() {
     ] {
         let before = vendor.request_count();
         let response = gateway.send(&request(&config, "", &chat("m")));
-        let told = format!("{:?} {}", response.fields, response.text());
-        assert!(response.status == expected && !told.contains(SECRET), "{what}: {told}");
+        let text = format!("{:?} {}", response.fields, response.text());
+        assert!(response.status == expected && !text.contains(SECRET), "{what}: {text}");
         assert_eq!(vendor.request_count() - before, usize::from(expected == 200), "{what}");
     }
     let bearer = format!("authorization: Bearer {SECRET}\r\n");
@@ -427,7 +429,7 @@ fn config_credential_goes_to_its_provider_only() {
     }
     let log = log_of(&mut gateway);
     assert!(log.lines().count() == 9 && !log.contains(SECRET), "{log}");
-    assert!(!gateway.has_said(SECRET));
+    assert!(!gateway.has_printed(SECRET));
 }
 
 /// What the admin API tells of a provider's target.
@@ -461,8 +463,8 @@ fn admin_api_reports_target_health() {
     ] {
         let it = known(gateway, provider);
         let names = "model breaker benched attempts failures last_status in_flight inline";
-        let told: Vec<&Value> = names.split(' ').map(|name| &it[name]).collect();
-        assert_eq!(json!(told), expected, "{it}");
+        let values: Vec<&Value> = names.split(' ').map(|name| &it[name]).collect();
+        assert_eq!(json!(values), expected, "{it}");
         let wait = it["benched_ms"].as_u64();
         assert_eq!(wait.is_some(), expected[2].is_string(), "{it}");
         assert!(wait.is_none_or(|wait| (10_000..=30_000).contains(&wait)), "{it}");
@@ -473,11 +475,11 @@ fn admin_api_reports_target_health() {
 #[test]
 fn unhealthy_provider_is_skipped() {
     let health = Arc::new(AtomicU16::new(200));
-    let told = Arc::clone(&health);
+    let current = Arc::clone(&health);
     let checked = Provider::start(move |visit| {
         while let Some(request) = visit.request() {
             let is_check = request.starts_with("GET /v1/health ");
-            let status = if is_check { told.load(Ordering::SeqCst) } else { 200 };
+            let status = if is_check { current.load(Ordering::SeqCst) } else { 200 };
             visit.send(json_answer(&format!("{status} Told"), "", CHAT_ANSWER).as_bytes());
         }
     });
@@ -487,18 +489,18 @@ fn unhealthy_provider_is_skipped() {
                  targets = [{ provider = \"p0\" }, { provider = \"p1\" }]\n";
     let sections = [route, &checked.section("p0", checks), &other.section("p1", "")].concat();
     let gateway = Gateway::start(&sections);
-    let ask = || gateway.send(&post(CHAT_PATH, "x-ringgate-config: r\r\n", &chat("m")));
-    eventually("it is well", || option(&ask()) == FIRST);
+    let send_chat = || gateway.send(&post(CHAT_PATH, "x-ringgate-config: r\r\n", &chat("m")));
+    eventually("it is well", || option(&send_chat()) == FIRST);
     for status in [503, 404] {
         health.store(status, Ordering::SeqCst);
-        eventually("it is passed over", || option(&ask()) == SECOND);
+        eventually("it is passed over", || option(&send_chat()) == SECOND);
         for _ in 0..10 {
-            story_is(&ask(), &[(SECOND, 200)], "not well");
+            story_is(&send_chat(), &[(SECOND, 200)], "not well");
         }
         let it = known(&gateway, "p0");
         assert_eq!((&it["benched"], &it["breaker"]), (&json!("check_failed"), &json!("closed")));
         health.store(200, Ordering::SeqCst);
-        eventually("it is asked again", || option(&ask()) == FIRST);
+        eventually("it is asked again", || option(&send_chat()) == FIRST);
     }
     assert!(gateway.metric("ringgate_check_errors_total", &[]) >= 2.0);
     gateway.expect_metric("ringgate_requests_total", &["endpoint=\"pass_through\""], 0.0);
@@ -515,13 +517,13 @@ fn request_log_lists_attempts() {
         let targets = json!([{ "provider": first }, { "provider": second }]);
         request(&json!({ "strategy": { "mode": mode }, "targets": targets }), "", &chat("m"))
     };
-    let asked = [
+    let requests = [
         request(&retried, "", &chat("m")),
         by("race", "p2", "p1"),
         post(CHAT_PATH, "x-ringgate-provider: p1\r\n", &chat("m")),
         by("mirror", "p1", "p0"),
     ];
-    let responses: Vec<Response> = asked.iter().map(|it| stand.gateway.send(it)).collect();
+    let responses: Vec<Response> = requests.iter().map(|it| stand.gateway.send(it)).collect();
     stand.gateway.expect_metric("ringgate_requests_total", &["mirror"], 1.0);
     let text = log_of(&mut stand.gateway);
     let lines = text.lines().map(|line| serde_json::from_str(line).expect("JSON"));
@@ -539,9 +541,9 @@ fn request_log_lists_attempts() {
         let line = line_of(response);
         assert_eq!((response.status, &line["attempts"]), (200, &json!(attempts)), "{line}");
         let tried = line["tried"].as_array().cloned().unwrap_or_default();
-        let told: Vec<Value> =
+        let values: Vec<Value> =
             tried.iter().map(|it| json!([it["target"], it["provider"], it["status"]])).collect();
-        assert_eq!(json!(told), expected, "{line}");
+        assert_eq!(json!(values), expected, "{line}");
         assert!(tried.iter().all(|it| it["ms"].is_number() && it["model"] == "m"), "{line}");
     }
     let copy = lines.iter().find(|line| line["endpoint"] == "mirror").expect("the copy's line");
@@ -550,24 +552,24 @@ fn request_log_lists_attempts() {
 }
 
 #[test]
-fn request_log_says_whether_the_connection_was_reused() {
+fn request_log_reports_connection_reuse() {
     const LOG: &str = "[log]\nrequests = \"requests.jsonl\"\n";
     let mut stand = Stand::with(LOG, vec![well(), well()]);
     let single = json!({ "provider": "p0" });
     let retried = json!({ "provider": "p0", "retry": { "attempts": 1 } });
     for config in [&single, &single, &retried, &fallback(2)] {
-        assert_eq!(stand.ask(config).status, 200);
+        assert_eq!(stand.send_chat(config).status, 200);
     }
     let log = log_of(&mut stand.gateway);
     let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
-    let told: Vec<Value> =
+    let values: Vec<Value> =
         lines.map(|line| json!([line["reused_connection"], line["attempts"]])).collect();
     let expected = json!([[false, 1], [true, 1], [true, 1], [true, 1]]);
-    assert_eq!(json!(told), expected, "{log}");
+    assert_eq!(json!(values), expected, "{log}");
 }
 
 #[test]
-fn request_log_names_the_cause_of_a_failed_call() {
+fn request_log_contains_cause_of_failed_call() {
     const LOG: &str = "[log]\nrequests = \"requests.jsonl\"\n";
     let cut = Provider::start(|visit| {
         visit.request();
@@ -575,9 +577,9 @@ fn request_log_names_the_cause_of_a_failed_call() {
     });
     let mut stand = Stand::with(LOG, vec![dead(), well(), cut]);
     let single = |name: &str| json!({ "provider": name });
-    assert_eq!(stand.ask(&fallback(2)).status, 200);
+    assert_eq!(stand.send_chat(&fallback(2)).status, 200);
     for (name, status) in [("p0", 502), ("p1", 200), ("p2", 502)] {
-        let response = stand.ask(&single(name));
+        let response = stand.send_chat(&single(name));
         assert_eq!(response.status, status, "{name}");
         assert!(!response.text().contains("os error"), "{}", response.text());
     }

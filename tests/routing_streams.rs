@@ -148,8 +148,8 @@ fn early_faults(tongue: &Tongue) -> Vec<(&'static str, u16, Provider)> {
 }
 
 /// Asks each broken provider first, then the good one; `asked` is the client's request.
-fn check_early(broken: &Tongue, good: &Tongue, asked: (&str, &str), told: fn(&str, &str)) {
-    let (path, body) = asked;
+fn check_early(broken: &Tongue, good: &Tongue, request: (&str, &str), check: fn(&str, &str)) {
+    let (path, body) = request;
     let faults = early_faults(broken);
     let whole = good.whole("Hello");
     let mut settings = good.section("good", &whole);
@@ -168,10 +168,10 @@ fn check_early(broken: &Tongue, good: &Tongue, asked: (&str, &str), told: fn(&st
         let legs = story(&response);
         assert_eq!((legs.len(), option(&response)), (2, SECOND), "{what}: {legs:?}");
         // A vendor's error within a stream may tell another status than 500.
-        let is_told = legs[0].1 == *status || *status == 500 && legs[0].1 >= 500;
-        assert!(is_told && legs[1].1 == 200, "{what}: {legs:?}");
+        let is_expected = legs[0].1 == *status || *status == 500 && legs[0].1 >= 500;
+        assert!(is_expected && legs[1].1 == 200, "{what}: {legs:?}");
         assert_eq!(response.field("x-ringgate-provider"), Some("good"), "{what}");
-        told(&response.text(), &what);
+        check(&response.text(), &what);
     }
     assert_eq!(whole.request_count(), faults.len());
     gateway.expect_metric("ringgate_requests_in_flight", &[], 0.0);
@@ -235,8 +235,8 @@ fn late_faults(tongue: &Tongue, seen: &Arc<AtomicBool>) -> Vec<(&'static str, Pr
     ]
 }
 
-fn check_late(broken: &Tongue, good: &Tongue, asked: (&str, &str), ends: (&str, &str)) {
-    let ((path, body), (error, end)) = (asked, ends);
+fn check_late(broken: &Tongue, good: &Tongue, request: (&str, &str), ends: (&str, &str)) {
+    let ((path, body), (error, end)) = (request, ends);
     let seen = Arc::new(AtomicBool::new(false));
     let faults = late_faults(broken, &seen);
     let whole = good.whole("Hello");
@@ -259,8 +259,8 @@ fn check_late(broken: &Tongue, good: &Tongue, asked: (&str, &str), ends: (&str, 
         let (text, what) = (response.text(), format!("{what}, {} for {path}", broken.dialect));
         assert_eq!((response.status, option(&response)), (200, FIRST), "{what}");
         story_is(&response, &[(FIRST, 200)], &what);
-        let (one, told) = (text.find("one"), text.find(error));
-        assert!(one.is_some() && one < told, "{what}: content, then the error: {text}");
+        let (one, error_at) = (text.find("one"), text.find(error));
+        assert!(one.is_some() && one < error_at, "{what}: content, then the error: {text}");
         assert!(!text.contains(end) && !text.contains("Hello"), "{what}: {text}");
     }
     assert_eq!(whole.request_count(), 0, "{}", broken.dialect);

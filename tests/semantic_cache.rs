@@ -77,14 +77,14 @@ fn messages(text: &str) -> Value {
     json!({"model": "m", "messages": [{"role": "user", "content": text}]})
 }
 
-fn ask(gateway: &Gateway, body: &Value) -> Response {
+fn send(gateway: &Gateway, body: &Value) -> Response {
     gateway.send(&post(PATH, SEMANTIC, &body.to_string()))
 }
 
 /// Asks, and waits until the answer can be found by meaning.
 fn teach(gateway: &Gateway, body: &Value) {
     let before = stats(gateway)["questions"].as_u64();
-    assert_eq!(status(&ask(gateway, body)), "SEMANTIC MISS");
+    assert_eq!(status(&send(gateway, body)), "SEMANTIC MISS");
     eventually("it is in the index", || stats(gateway)["questions"].as_u64() > before);
 }
 
@@ -94,19 +94,19 @@ fn paraphrased_question_is_a_semantic_hit() {
     let Some(gateway) = gateway(&provider, "", "") else { return };
     teach(&gateway, &messages(POTHOLE[0]));
     for text in &POTHOLE[1..] {
-        let again = ask(&gateway, &messages(text));
+        let again = send(&gateway, &messages(text));
         assert_eq!(status(&again), "SEMANTIC HIT", "{text}");
         let similarity = again.field("x-ringgate-cache-similarity").expect("a similarity");
         assert!(similarity.parse::<f32>().expect("a number") > 0.8, "{similarity}");
         let content = &again.json()["choices"][0]["message"]["content"];
         assert_eq!(content, "about \"How do I report a pothole?\"");
     }
-    let normal = ask(&gateway, &messages("Hi, how do I report a pothole?  Thanks!"));
+    let normal = send(&gateway, &messages("Hi, how do I report a pothole?  Thanks!"));
     assert_eq!(status(&normal), "HIT", "the same by rule");
     assert_eq!(normal.field("x-ringgate-cache-similarity"), None);
     let mut streamed = messages(POTHOLE[1]);
     streamed["stream"] = json!(true);
-    let events = ask(&gateway, &streamed);
+    let events = send(&gateway, &streamed);
     assert_eq!(status(&events), "SEMANTIC HIT");
     assert!(events.text().ends_with("data: [DONE]\n\n"), "{}", events.text());
     assert_eq!(provider.request_count(), 1);
@@ -132,7 +132,7 @@ fn similar_question_with_other_answer_is_a_miss() {
         "How do I turn on the cooling on Monday?",
         "What is the capital of Australia?",
     ] {
-        let other = ask(&gateway, &messages(text));
+        let other = send(&gateway, &messages(text));
         assert_eq!(status(&other), "SEMANTIC MISS", "{text}");
         assert!(other.field("x-ringgate-cache-similarity").is_some());
     }
@@ -154,10 +154,10 @@ fn function_words_signs_and_quotes_distinguish_questions() {
         ("Convert to snake case: myVar", "Convert to snake case: myvar"),
     ] {
         teach(&gateway, &messages(one));
-        assert_eq!(status(&ask(&gateway, &messages(other))), "SEMANTIC MISS", "{other}");
+        assert_eq!(status(&send(&gateway, &messages(other))), "SEMANTIC MISS", "{other}");
     }
     teach(&gateway, &messages("How do I calibrate my thermometer at home?"));
-    let misspelled = ask(&gateway, &messages("How do I calibrate my thermomter at home?"));
+    let misspelled = send(&gateway, &messages("How do I calibrate my thermomter at home?"));
     assert_eq!(status(&misspelled), "SEMANTIC HIT");
 }
 
@@ -169,9 +169,9 @@ fn other_languages_use_exact_match_only() {
         ("Wie schalte ich das Licht ein?", "Wie schalte ich das Licht aus?"),
         ("怎么开灯？", "怎么关灯？"),
     ] {
-        assert_eq!(status(&ask(&gateway, &messages(text))), "MISS", "{text}");
-        assert_eq!(status(&ask(&gateway, &messages(near))), "MISS", "{near}");
-        assert_eq!(status(&ask(&gateway, &messages(text))), "HIT", "{text}");
+        assert_eq!(status(&send(&gateway, &messages(text))), "MISS", "{text}");
+        assert_eq!(status(&send(&gateway, &messages(near))), "MISS", "{near}");
+        assert_eq!(status(&send(&gateway, &messages(text))), "HIT", "{text}");
     }
     assert_eq!(stats(&gateway)["questions"], 0);
 }
@@ -189,20 +189,20 @@ fn standalone_turn_matches_without_history_if_enabled() {
             {"role": "user", "content": text},
         ]})
     };
-    let ask = |headers: &str, body: &Value| {
+    let send = |headers: &str, body: &Value| {
         status(&gateway.send(&post(PATH, headers, &body.to_string()))).to_owned()
     };
     let question = "What is the notice period for tenants in Scotland?";
     let reworded = "What's the notice period for tenants in Scotland?";
     let before = stats(&gateway)["questions"].as_u64();
-    assert_eq!(ask(standalone, &after("Be kind.", "Hello", question)), "SEMANTIC MISS");
+    assert_eq!(send(standalone, &after("Be kind.", "Hello", question)), "SEMANTIC MISS");
     eventually("it is in the index", || stats(&gateway)["questions"].as_u64() > before);
-    assert_eq!(ask(standalone, &after("Be kind.", "Good day", reworded)), "SEMANTIC HIT");
-    assert_eq!(ask(standalone, &after("Be brief.", "Good day", reworded)), "SEMANTIC MISS");
-    assert_eq!(ask(SEMANTIC, &after("Be kind.", "Good day", reworded)), "SEMANTIC MISS");
+    assert_eq!(send(standalone, &after("Be kind.", "Good day", reworded)), "SEMANTIC HIT");
+    assert_eq!(send(standalone, &after("Be brief.", "Good day", reworded)), "SEMANTIC MISS");
+    assert_eq!(send(SEMANTIC, &after("Be kind.", "Good day", reworded)), "SEMANTIC MISS");
     let hanging = "What is the notice period for them in Scotland?";
-    assert_eq!(ask(standalone, &after("Be kind.", "Tenants", hanging)), "SEMANTIC MISS");
-    assert_eq!(ask(standalone, &after("Be kind.", "Landlords", hanging)), "SEMANTIC MISS");
+    assert_eq!(send(standalone, &after("Be kind.", "Tenants", hanging)), "SEMANTIC MISS");
+    assert_eq!(send(standalone, &after("Be kind.", "Landlords", hanging)), "SEMANTIC MISS");
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn semantic_match_stays_within_partition() {
         ]})
     };
     teach(&gateway, &system("Be kind.", POTHOLE[0]));
-    assert_eq!(status(&ask(&gateway, &system("Be kind.", POTHOLE[1]))), "SEMANTIC HIT");
+    assert_eq!(status(&send(&gateway, &system("Be kind.", POTHOLE[1]))), "SEMANTIC HIT");
     let mut others = vec![system("Be kind!", POTHOLE[1]), messages(POTHOLE[1])];
     for (name, value) in [
         ("model", json!("n")),
@@ -235,7 +235,7 @@ fn semantic_match_stays_within_partition() {
     turns.insert(2, json!({"role": "assistant", "content": "Hello!"}));
     others.push(history);
     for other in &others {
-        let answer = ask(&gateway, other);
+        let answer = send(&gateway, other);
         assert_eq!(status(&answer), "SEMANTIC MISS", "{other}");
     }
     for field in [
@@ -267,8 +267,8 @@ fn unsuitable_requests_use_exact_match_only() {
     }
     for body in &bodies {
         let named: String = body.to_string().chars().take(60).collect();
-        assert_eq!(status(&ask(&gateway, body)), "MISS", "{named}");
-        assert_eq!(status(&ask(&gateway, body)), "HIT", "{named}");
+        assert_eq!(status(&send(&gateway, body)), "MISS", "{named}");
+        assert_eq!(status(&send(&gateway, body)), "HIT", "{named}");
     }
     assert_eq!(stats(&gateway)["questions"], 0);
 }
@@ -282,7 +282,7 @@ fn force_refresh_evicts_semantic_match() {
     let fresh = gateway.send(&post(PATH, &refresh, &messages(POTHOLE[1]).to_string()));
     assert_eq!(status(&fresh), "REFRESH");
     eventually("the new one is found", || {
-        let answer = ask(&gateway, &messages(POTHOLE[2]));
+        let answer = send(&gateway, &messages(POTHOLE[2]));
         answer.json()["choices"][0]["message"]["content"] == "about \"How can I report a pothole?\""
     });
 }
@@ -294,9 +294,9 @@ fn missing_model_disables_semantic_cache_with_message() {
         format!("[semantic_cache]\nmodel_dir = \"/nowhere\"\n{}", provider.section("p", ""));
     let gateway = Gateway::start(&settings);
     for expected in ["MISS", "HIT"] {
-        assert_eq!(status(&ask(&gateway, &messages(POTHOLE[0]))), expected);
+        assert_eq!(status(&send(&gateway, &messages(POTHOLE[0]))), expected);
     }
-    eventually("it says so", || gateway.has_said("semantic cache is off"));
+    eventually("it says so", || gateway.has_printed("semantic cache is off"));
     assert_eq!(stats(&gateway)["semantic"], "off");
 }
 
@@ -307,8 +307,8 @@ fn negative_feedback_blocks_the_pair() {
     teach(&gateway, &messages(POTHOLE[0]));
     let feedback = |body: &Value| gateway.send(&post("/v1/feedback", "", &body.to_string()));
     let traced = format!("{SEMANTIC}x-ringgate-trace-id: trace-7\r\n");
-    let ask_traced = || gateway.send(&post(PATH, &traced, &messages(POTHOLE[1]).to_string()));
-    assert_eq!(status(&ask_traced()), "SEMANTIC HIT");
+    let send_traced = || gateway.send(&post(PATH, &traced, &messages(POTHOLE[1]).to_string()));
+    assert_eq!(status(&send_traced()), "SEMANTIC HIT");
     for (body, evicted) in [
         (json!({"trace_id": "another", "value": -10}), 0),
         (json!({"trace_id": "trace-7", "value": 5, "weight": 0.5, "metadata": {"a": "b"}}), 0),
@@ -321,8 +321,8 @@ fn negative_feedback_blocks_the_pair() {
         assert_eq!((&answer["status"], &answer["evicted"]), (&json!("success"), &json!(evicted)));
         assert!(answer["feedback_ids"][0].is_string());
     }
-    assert_eq!(status(&ask_traced()), "SEMANTIC MISS", "evicted");
-    assert_eq!(status(&ask(&gateway, &messages(POTHOLE[0]))), "SEMANTIC MISS", "and parted");
+    assert_eq!(status(&send_traced()), "SEMANTIC MISS", "evicted");
+    assert_eq!(status(&send(&gateway, &messages(POTHOLE[0]))), "SEMANTIC MISS", "and parted");
     for bad in [
         json!({"value": 1}),
         json!({"trace_id": "t"}),
@@ -342,16 +342,16 @@ fn shadow_mode_serves_nothing_and_reports() {
     let more = format!("[cache]\ndir = \"{}\"", folder.path().display());
     let Some(gateway) = gateway(&provider, &more, "") else { return };
     let shadowed = "x-ringgate-config: shadowed\r\n";
-    let ask = |text: &str| gateway.send(&post(PATH, shadowed, &messages(text).to_string()));
+    let send = |text: &str| gateway.send(&post(PATH, shadowed, &messages(text).to_string()));
     for text in [POTHOLE[0], "What is the capital of Australia?"] {
         let before = stats(&gateway)["questions"].as_u64();
-        assert_eq!(status(&ask(text)), "SEMANTIC MISS");
+        assert_eq!(status(&send(text)), "SEMANTIC MISS");
         eventually("it is in the index", || stats(&gateway)["questions"].as_u64() > before);
     }
-    let would = ask(POTHOLE[1]);
+    let would = send(POTHOLE[1]);
     assert_eq!(status(&would), "SEMANTIC MISS");
     assert!(would.field("x-ringgate-cache-similarity").is_some());
-    assert_eq!(status(&ask(POTHOLE[1])), "HIT", "the exact tier serves");
+    assert_eq!(status(&send(POTHOLE[1])), "HIT", "the exact tier serves");
     let seen = || std::fs::read_to_string(folder.path().join("shadow.jsonl")).unwrap_or_default();
     eventually("three are written", || seen().lines().count() == 3);
     assert!(!seen().contains("pothole"), "no text of anybody: {}", seen());
@@ -376,20 +376,20 @@ fn error_limit_raises_the_threshold() {
     let route = "[routes.limited]\nprovider = \"p\"\ncache = { mode = \"semantic\" }";
     let Some(gateway) = gateway(&provider, route, "max_error_rate = 0.01") else { return };
     let limited = "x-ringgate-config: limited\r\n";
-    let ask = |text: &str| gateway.send(&post(PATH, limited, &messages(text).to_string()));
-    assert_eq!(status(&ask(POTHOLE[0])), "SEMANTIC MISS");
+    let send = |text: &str| gateway.send(&post(PATH, limited, &messages(text).to_string()));
+    assert_eq!(status(&send(POTHOLE[0])), "SEMANTIC MISS");
     eventually("it is in the index", || stats(&gateway)["questions"] == 1);
     for round in 1..4 {
-        assert_eq!(status(&ask(POTHOLE[1])), "SEMANTIC HIT", "{round}");
+        assert_eq!(status(&send(POTHOLE[1])), "SEMANTIC HIT", "{round}");
     }
-    let checked = ask(POTHOLE[1]);
+    let checked = send(POTHOLE[1]);
     assert_eq!(status(&checked), "SEMANTIC MISS", "one in four is asked anew at first");
     assert_eq!(checked.json()["choices"][0]["message"]["content"], "It costs 5 dollars.");
     let risk = || stats(&gateway)["risks"]["limited"].clone();
     eventually("the answers are compared", || risk()["wrong"] == 1);
     assert!(risk()["bar"].as_f64().expect("a bar") > 0.95, "{}", risk());
-    assert_eq!(status(&ask(POTHOLE[1])), "HIT", "it has an answer of its own");
-    assert_eq!(status(&ask(POTHOLE[2])), "SEMANTIC MISS", "{}", risk());
+    assert_eq!(status(&send(POTHOLE[1])), "HIT", "it has an answer of its own");
+    assert_eq!(status(&send(POTHOLE[2])), "SEMANTIC MISS", "{}", risk());
     assert_eq!(risk()["withheld"], 2);
 }
 
@@ -406,10 +406,10 @@ fn semantic_entries_survive_restart_and_kill() {
     first.exit_code();
     let second = gateway(&provider, &more, "").expect("the model is there");
     eventually("it is loaded", || stats(&second)["questions"] == 1);
-    assert_eq!(status(&ask(&second, &messages(POTHOLE[1]))), "SEMANTIC HIT");
+    assert_eq!(status(&send(&second, &messages(POTHOLE[1]))), "SEMANTIC HIT");
     let mut admin = Client::connect(second.admin);
     admin.send(post("/cache/purge", "", "{}").as_bytes());
     assert_eq!(admin.response().json(), json!({"purged": 1}));
     eventually("the question goes too", || stats(&second)["questions"] == 0);
-    assert_eq!(status(&ask(&second, &messages(POTHOLE[1]))), "SEMANTIC MISS");
+    assert_eq!(status(&send(&second, &messages(POTHOLE[1]))), "SEMANTIC MISS");
 }

@@ -20,10 +20,12 @@ const WORDS: [(&str, Option<&str>); 8] = [
     ("auto", Some("auto")),
 ];
 
-fn gateway(speaks: &str, provider: &Provider) -> Gateway {
+fn gateway(dialect: &str, provider: &Provider) -> Gateway {
     let address = provider.address;
     let key = "api_key = \"test-credential\"";
-    Gateway::start(&format!("[providers.p]\n{speaks}\nbase_url = \"http://{address}/v1\"\n{key}\n"))
+    Gateway::start(&format!(
+        "[providers.p]\n{dialect}\nbase_url = \"http://{address}/v1\"\n{key}\n"
+    ))
 }
 
 fn chat(word: &str) -> Value {
@@ -121,9 +123,9 @@ fn compatible_streams_use_openai_service_tiers() {
                 r#"{"stream":true,"#
             };
             let sent = gateway.send(&post(CHAT.0, "", &CHAT.1.replacen('{', options, 1)));
-            let told = data_of(&sent);
-            assert_eq!(told.len(), if with_usage { 4 } else { 3 }, "{}", sent.text());
-            for (event, original) in told.iter().zip(&events) {
+            let received = data_of(&sent);
+            assert_eq!(received.len(), if with_usage { 4 } else { 3 }, "{}", sent.text());
+            for (event, original) in received.iter().zip(&events) {
                 let expected = original.get("service_tier").and(expected);
                 assert_eq!(word_of(event).as_deref(), expected, "{word}: {}", sent.text());
             }
@@ -142,9 +144,9 @@ fn compatible_streams_use_openai_service_tiers() {
         let gateway = gateway("dialect = \"openai-responses\"", &provider);
         let request = RESPONSES.1.replacen('{', r#"{"stream":true,"#, 1);
         let sent = gateway.send(&post(RESPONSES.0, "", &request));
-        let told = data_of(&sent);
-        assert_eq!(told.len(), 4, "{}", sent.text());
-        for event in told.iter().filter(|event| event.get("response").is_some()) {
+        let events = data_of(&sent);
+        assert_eq!(events.len(), 4, "{}", sent.text());
+        for event in events.iter().filter(|event| event.get("response").is_some()) {
             assert_eq!(word_of(event).as_deref(), expected, "{word}: {}", sent.text());
             assert_eq!(event["response"]["metadata"]["service_tier"], "kept");
         }

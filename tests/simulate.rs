@@ -134,7 +134,7 @@ impl Dice {
 
 /// What a client asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ask {
+enum Scenario {
     Chat,
     ChunkedChat,
     Stream {
@@ -152,7 +152,7 @@ enum Ask {
     SlowBody,
 }
 
-impl Ask {
+impl Scenario {
     fn goes_upstream(self) -> bool {
         matches!(self, Self::Chat | Self::ChunkedChat | Self::Stream { .. })
     }
@@ -172,7 +172,7 @@ impl Ask {
 
 #[derive(Debug)]
 struct Request {
-    ask: Ask,
+    scenario: Scenario,
     /// As it is on the wire.
     bytes: Vec<u8>,
     /// Where in it the client falls silent for ever.
@@ -186,44 +186,44 @@ struct Request {
 
 impl Request {
     fn draw(dice: &mut Dice, mark: &str, trusted: bool) -> Self {
-        let ask = match dice.below(22) {
-            0..7 => Ask::Chat,
-            7..9 => Ask::ChunkedChat,
-            9..12 => Ask::Stream { include_usage: true },
-            12..16 => Ask::Stream { include_usage: false },
-            16 => Ask::BadJson,
-            17 => Ask::UnknownModel,
-            18 => Ask::BrokenBody,
-            19 => Ask::SlowHead,
-            20 => Ask::SlowBody,
-            _ => Ask::Stranger,
+        let scenario = match dice.below(22) {
+            0..7 => Scenario::Chat,
+            7..9 => Scenario::ChunkedChat,
+            9..12 => Scenario::Stream { include_usage: true },
+            12..16 => Scenario::Stream { include_usage: false },
+            16 => Scenario::BadJson,
+            17 => Scenario::UnknownModel,
+            18 => Scenario::BrokenBody,
+            19 => Scenario::SlowHead,
+            20 => Scenario::SlowBody,
+            _ => Scenario::Stranger,
         };
         let filler = "é\\\"x".repeat(dice.pick(&[0, 3, 30, 800]));
-        let model = if ask == Ask::UnknownModel { "other" } else { "sim" };
-        let more = match ask {
-            Ask::Stream { include_usage: true } => {
+        let model = if scenario == Scenario::UnknownModel { "other" } else { "sim" };
+        let more = match scenario {
+            Scenario::Stream { include_usage: true } => {
                 r#","stream":true,"stream_options":{"include_usage":true}"#
             }
-            Ask::Stream { include_usage: false } => r#","stream":true"#,
-            Ask::BadJson => ",",
+            Scenario::Stream { include_usage: false } => r#","stream":true"#,
+            Scenario::BadJson => ",",
             _ => "",
         };
         let body = format!(
             r#"{{"model":"{model}","messages":[{{"role":"user","content":"{mark} {filler}"}}]{more}}}"#
         );
         let last = dice.percent(8);
-        let key = if ask == Ask::Stranger { "rg-another" } else { SECRET };
+        let key = if scenario == Scenario::Stranger { "rg-another" } else { SECRET };
         let mut bytes = format!(
             "POST /v1/chat/completions HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer {key}\r\n{}",
             if last { "Connection: close\r\n" } else { "" }
         )
         .into_bytes();
-        match ask {
-            Ask::ChunkedChat => {
+        match scenario {
+            Scenario::ChunkedChat => {
                 bytes.extend_from_slice(b"transfer-encoding: chunked\r\n\r\n");
                 bytes.extend(in_chunks(dice, body.as_bytes()));
             }
-            Ask::BrokenBody => {
+            Scenario::BrokenBody => {
                 bytes.extend_from_slice(b"transfer-encoding: chunked\r\n\r\nzz\r\n");
             }
             _ => {
@@ -231,13 +231,13 @@ impl Request {
             }
         }
         let head = bytes.len() - body.len().min(bytes.len());
-        let stalls = match ask {
-            Ask::SlowHead => Some(1 + dice.below(head - 1)),
-            Ask::SlowBody => Some(head + dice.below(body.len())),
+        let stalls = match scenario {
+            Scenario::SlowHead => Some(1 + dice.below(head - 1)),
+            Scenario::SlowBody => Some(head + dice.below(body.len())),
             _ => None,
         };
-        let reply = ask.goes_upstream().then(|| Reply::draw(dice, ask, mark, trusted));
-        Self { ask, bytes, stalls, body, last, reply }
+        let reply = scenario.goes_upstream().then(|| Reply::draw(dice, scenario, mark, trusted));
+        Self { scenario, bytes, stalls, body, last, reply }
     }
 
     /// How the client sends the first `count` bytes of it.
@@ -254,10 +254,10 @@ impl Request {
 
     /// How long the gateway waits for what does not come, at least and at most.
     fn delay(&self) -> (Duration, Duration) {
-        match (self.ask, &self.reply) {
-            (Ask::SlowHead, _) => (HEAD_TIMEOUT, HEAD_TIMEOUT),
+        match (self.scenario, &self.reply) {
+            (Scenario::SlowHead, _) => (HEAD_TIMEOUT, HEAD_TIMEOUT),
             // Each byte that has come buys a little time.
-            (Ask::SlowBody, _) => (BODY_GRACE, BODY_GRACE * 3),
+            (Scenario::SlowBody, _) => (BODY_GRACE, BODY_GRACE * 3),
             (_, Some(Reply { slow: Some(Slow::Hangs), .. })) => (IDLE_TIMEOUT, IDLE_TIMEOUT),
             (_, Some(Reply { slow: Some(Slow::Drips), .. })) => (IDLE_TIMEOUT, TOTAL_TIMEOUT),
             _ => (Duration::ZERO, Duration::ZERO),
@@ -269,7 +269,7 @@ impl Request {
     }
 
     fn closes(&self) -> bool {
-        self.last || self.ask.refusal().is_some_and(|(_, _, closes)| closes)
+        self.last || self.scenario.refusal().is_some_and(|(_, _, closes)| closes)
     }
 }
 
@@ -290,9 +290,9 @@ fn in_chunks(dice: &mut Dice, body: &[u8]) -> Vec<u8> {
 }
 
 /// An event as a client sees it: name, id, data, comment.
-type Told = (Option<String>, Option<String>, Vec<u8>, Option<Vec<u8>>);
+type EventFields = (Option<String>, Option<String>, Vec<u8>, Option<Vec<u8>>);
 
-fn told(event: &SseEvent<'_>) -> Told {
+fn fields_of(event: &SseEvent<'_>) -> EventFields {
     (
         event.name.map(str::to_owned),
         event.id.map(str::to_owned),
@@ -305,7 +305,7 @@ fn told(event: &SseEvent<'_>) -> Told {
 #[derive(Debug)]
 enum Content {
     Json { status: u16, body: Vec<u8> },
-    Events(Vec<Told>),
+    Events(Vec<EventFields>),
 }
 
 /// What a provider answers.
@@ -375,7 +375,7 @@ enum Fault {
 impl Reply {
     /// `trusted`: nothing so far has made the gateway close each connection after one answer, which
     /// it does for a minute, so that no answer may then take long.
-    fn draw(dice: &mut Dice, ask: Ask, mark: &str, trusted: bool) -> Self {
+    fn draw(dice: &mut Dice, scenario: Scenario, mark: &str, trusted: bool) -> Self {
         use Fault::{
             BadChunk, CutByBreak, CutByEnd, CutByHang, Drip, EndLater, Garbage, SurplusAtOnce,
             SurplusLater, Twice,
@@ -415,9 +415,9 @@ impl Reply {
             }
             _ => ending,
         };
-        let is_stream = matches!(ask, Ask::Stream { .. }) && !dice.percent(10);
+        let is_stream = matches!(scenario, Scenario::Stream { .. }) && !dice.percent(10);
         let (content, content_type, body) = if is_stream {
-            let include_usage = ask == Ask::Stream { include_usage: true };
+            let include_usage = scenario == Scenario::Stream { include_usage: true };
             // Without framing, a stream that ends with an error is told from one that was cut off
             // by a second error event, and by nothing else.
             let last = match fault {
@@ -427,8 +427,8 @@ impl Reply {
                 _ if dice.percent(10) => Last::Error,
                 _ => Last::Finish,
             };
-            let (told, body) = events(dice, mark, include_usage, last);
-            (Content::Events(told), "text/event-stream; charset=utf-8", body)
+            let (events, body) = events(dice, mark, include_usage, last);
+            (Content::Events(events), "text/event-stream; charset=utf-8", body)
         } else {
             let status = if fault == Fault::Content { 200 } else { dice.pick(&[200, 200, 429]) };
             let body = json(dice, mark, fault == Fault::Content);
@@ -572,7 +572,12 @@ enum Last {
 }
 
 /// The events a client shall see, and the stream as the provider sends it.
-fn events(dice: &mut Dice, mark: &str, include_usage: bool, last: Last) -> (Vec<Told>, Vec<u8>) {
+fn events(
+    dice: &mut Dice,
+    mark: &str,
+    include_usage: bool,
+    last: Last,
+) -> (Vec<EventFields>, Vec<u8>) {
     const USAGE: &str = r#""usage":{"prompt_tokens":3,"completion_tokens":4}"#;
     let line_end = dice.pick(&["\n", "\r\n", "\r"]);
     let (mut seen, mut sent) = (Vec::new(), String::new());
@@ -789,12 +794,12 @@ impl Plan {
 
     fn check_answer(&self, index: usize, answer: &Answer, seen: &mut Seen) {
         let (seed, request) = (self.seed, &self.requests[index]);
-        let place = format!("seed {seed}, request {index}, {:?}", request.ask);
+        let place = format!("seed {seed}, request {index}, {:?}", request.scenario);
         if !self.sends_all && answer.status == 408 {
             return;
         }
         let Some(reply) = &request.reply else {
-            let (status, code, _) = request.ask.refusal().expect("the gateway's own answer");
+            let (status, code, _) = request.scenario.refusal().expect("the gateway's own answer");
             if answer.whole {
                 assert_eq!((answer.status, answer.code().as_str()), (status, code), "{place}");
                 seen.failed += 1;
@@ -861,7 +866,7 @@ impl Plan {
                 return;
             }
         }
-        let next = self.requests.get(count).map(|request| request.ask);
+        let next = self.requests.get(count).map(|request| request.scenario);
         let all = self.requests.len();
         assert!(next.is_none(), "seed {seed}: no answer to request {count} of {all}: {next:?}");
     }
@@ -907,7 +912,7 @@ impl Plan {
             ended |= requests.len() < served.len();
             for (sent, index) in requests.iter().zip(served) {
                 let request = &self.requests[*index];
-                let plain = matches!(request.ask, Ask::Stream { include_usage: false });
+                let plain = matches!(request.scenario, Scenario::Stream { include_usage: false });
                 let same = if plain {
                     same_but_for_usage(sent, &request.body)
                 } else {
@@ -918,10 +923,10 @@ impl Plan {
             let Some(last) = requests.len().checked_sub(1).map(|last| served[last]) else {
                 continue;
             };
-            let told = answers.get(last).is_some_and(|answer| answer.whole);
+            let is_complete = answers.get(last).is_some_and(|answer| answer.whole);
             let reply = self.requests[last].reply.as_ref();
-            idle += i64::from(told && reply.is_some_and(|reply| reply.keeps));
-            unsure += i64::from(told && reply.is_some_and(|reply| reply.ends_later));
+            idle += i64::from(is_complete && reply.is_some_and(|reply| reply.keeps));
+            unsure += i64::from(is_complete && reply.is_some_and(|reply| reply.ends_later));
         }
         let kept = played.open;
         assert!(
@@ -969,13 +974,13 @@ impl Answer {
         json["error"]["code"].as_str().unwrap_or_default().to_owned()
     }
 
-    fn events(&self) -> Vec<Told> {
+    fn events(&self) -> Vec<EventFields> {
         assert_eq!(self.framing, Framing::Chunked);
         let mut reader = EventReader::new(1024 * 1024);
         reader.push(&self.body);
         let mut events = Vec::new();
         while let Some(event) = reader.next().expect("no event is large") {
-            events.push(told(&event));
+            events.push(fields_of(&event));
         }
         assert!(!self.whole || !reader.has_partial(), "half an event in a whole stream");
         events

@@ -115,7 +115,7 @@ fn confused(kind: Kind, delay: Duration, progress: Arc<Progress>) -> Provider {
 }
 
 /// One request; what it is answered, which must be its own mark.
-fn ask(gateway: &Gateway, (model, number, key): (&str, usize, &str), is_stream: bool) -> String {
+fn send(gateway: &Gateway, (model, number, key): (&str, usize, &str), is_stream: bool) -> String {
     let mark = format!("mark-{model}{number}").replace('/', "");
     let fields = format!(
         "authorization: Bearer {key}\r\nx-ringgate-config: {{\"cache\":{{\"mode\":\"simple\",\"scope\":\"shared\"}}}}\r\n"
@@ -161,24 +161,24 @@ fn hammer_with(driver: Driver, over_tls: bool, kind: Kind, delay_us: u64) {
     let provider = confused(kind, Duration::from_micros(delay_us), Arc::clone(&progress));
     let provider = if over_tls { provider.over_tls() } else { provider };
     let gateway = gateway(driver, &provider, names);
-    let mut asked = 0;
-    let mut ask = |model: &str, number: usize, key: &str| {
-        let is_hit = ask(&gateway, (model, number, key), number == 1) == "HIT";
-        asked += usize::from(!is_hit);
+    let mut calls = 0;
+    let mut send = |model: &str, number: usize, key: &str| {
+        let is_hit = send(&gateway, (model, number, key), number == 1) == "HIT";
+        calls += usize::from(!is_hit);
         eventually("all is sent", || {
-            let ends = if kind.ends() { asked } else { 0 };
-            progress.rounds.load(Ordering::SeqCst) >= asked
+            let ends = if kind.ends() { calls } else { 0 };
+            progress.rounds.load(Ordering::SeqCst) >= calls
                 && provider.has_passed(progress.bytes.load(Ordering::SeqCst), ends)
         });
     };
     for name in 0..names {
         let model = format!("p{name}/m");
         for number in 0..3 {
-            ask(&model, number, KEYS[number % 2]);
+            send(&model, number, KEYS[number % 2]);
         }
         for number in 0..3 {
             // What was stored is right, too.
-            ask(&model, number, KEYS[0]);
+            send(&model, number, KEYS[0]);
         }
     }
     if matches!(kind, Kind::SecondAnswer | Kind::SecondStream | Kind::HalfAStatusLine) {
@@ -217,7 +217,7 @@ fn distrust_is_shared_between_shards() {
     let gateway = Gateway::start(&settings);
     // The kernel spreads the connections of clients over the shards.
     for number in 0..40 {
-        ask(&gateway, ("p0/m", number, "none"), false);
+        send(&gateway, ("p0/m", number, "none"), false);
         eventually("all is sent", || progress.rounds.load(Ordering::SeqCst) > number);
     }
     assert_eq!(provider.connections.load(Ordering::SeqCst), 40);
@@ -249,7 +249,7 @@ fn check_next(what: &str, request: &str, answers: &'static [&'static str]) {
             let method = request.split(' ').next().unwrap_or_default();
             let _ = client.response_to(method);
             // At once, while what is wrong is still on its way.
-            ask(&gateway, ("p0/m", 1, KEYS[1]), false);
+            send(&gateway, ("p0/m", 1, KEYS[1]), false);
             assert_eq!(provider.connections.load(Ordering::SeqCst), 2, "{what}, {driver:?}");
         }
     }
@@ -342,7 +342,7 @@ fn early_rejection_of_large_body_closes_connection() {
             let response = gateway.send(&post(CHAT_PATH, &fields, &body));
             assert_eq!(response.status, 413, "{driver:?} {size}: {}", response.text());
             assert!(begun.elapsed() < LIMIT / 4, "{driver:?}: nobody reads the rest");
-            ask(&gateway, ("p0/m", 7, KEYS[1]), false);
+            send(&gateway, ("p0/m", 7, KEYS[1]), false);
         }
     }
 }

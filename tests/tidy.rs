@@ -502,10 +502,10 @@ fn check_blocking(source: &Source, _: &Tree) -> Vec<Violation> {
 /// True if the line, or the comment right above it, says why it may block.
 fn is_excused(source: &Source, number: usize) -> bool {
     const MARK: &str = "// tidy: blocking,";
-    let says = |line: &Line| {
+    let matches = |line: &Line| {
         line.comment.strip_prefix(MARK).is_some_and(|reason| !reason.trim().is_empty())
     };
-    says(source.line(number)) || source.comments_above(number).any(says)
+    matches(source.line(number)) || source.comments_above(number).any(matches)
 }
 
 fn check_clocks(source: &Source, _: &Tree) -> Vec<Violation> {
@@ -524,11 +524,11 @@ fn check_clocks(source: &Source, _: &Tree) -> Vec<Violation> {
         }
     }
     if !CLOCK_PARTS.contains(&part) {
-        let asks = |line: &Line| {
+        let reads = |line: &Line| {
             let clocks = ["Instant::now", "SystemTime::now", "unix_now"];
             !line.is_test && clocks.iter().any(|clock| has_word(&line.code, clock))
         };
-        violations.extend(source.lines_where(asks, |_| {
+        violations.extend(source.lines_where(reads, |_| {
             format!(
                 "`{part}` asks for the time; take it as an argument, so that a test can give it"
             )
@@ -682,7 +682,7 @@ fn check_unsafe(source: &Source, _: &Tree) -> Vec<Violation> {
         if !may {
             let advice = format!("`unsafe` lives in {} only", UNSAFE_PARTS.join(" and "));
             violations.push(source.violation(number, advice));
-        } else if opens && !is_safety_told(source, number) {
+        } else if opens && !has_safety_comment(source, number) {
             let advice = "`unsafe` without `// SAFETY:` right above; name the invariant and who \
                           keeps it";
             violations.push(source.violation(number, advice.to_owned()));
@@ -692,10 +692,10 @@ fn check_unsafe(source: &Source, _: &Tree) -> Vec<Violation> {
 }
 
 /// True if `// SAFETY:` stands within three lines above, or in the comment that ends right above.
-fn is_safety_told(source: &Source, number: usize) -> bool {
-    let says = |line: &Line| line.comment.starts_with("// SAFETY:");
-    let near = (number.saturating_sub(3).max(1)..=number).any(|near| says(source.line(near)));
-    near || source.comments_above(number).any(says)
+fn has_safety_comment(source: &Source, number: usize) -> bool {
+    let is_reason = |line: &Line| line.comment.starts_with("// SAFETY:");
+    let near = (number.saturating_sub(3).max(1)..=number).any(|near| is_reason(source.line(near)));
+    near || source.comments_above(number).any(is_reason)
 }
 
 // What the rules look at.

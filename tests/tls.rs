@@ -112,7 +112,7 @@ impl Secure {
     }
 
     /// Sends a request whose answer has a length; the status and the body.
-    fn ask(&mut self, request: &str) -> (u16, String) {
+    fn send(&mut self, request: &str) -> (u16, String) {
         self.stream.write_all(request.as_bytes()).expect("all is sent");
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -131,7 +131,7 @@ impl Secure {
 
     /// Asks for a chat and gets one.
     fn check(&mut self) {
-        let answer = self.ask(&post(CHAT_PATH, "", &chat("m")));
+        let answer = self.send(&post(CHAT_PATH, "", &chat("m")));
         assert_eq!(answer, (200, CHAT_ANSWER.to_owned()));
     }
 
@@ -176,7 +176,7 @@ impl Stand {
     }
 
     /// Lines of standard error that contain `text`.
-    fn count_said(&self, text: &str) -> usize {
+    fn count_printed(&self, text: &str) -> usize {
         let lines = self.gateway.lines.lock().expect("no panic while held");
         lines.iter().filter(|line| line.contains(text)).count()
     }
@@ -187,9 +187,9 @@ impl Stand {
 }
 
 #[test]
-fn clients_speak_http_1_1_over_tls() {
+fn clients_use_http_1_1_over_tls() {
     let stand = Stand::new("");
-    assert!(stand.gateway.has_said("ringgate: serving https://"));
+    assert!(stand.gateway.has_printed("ringgate: serving https://"));
     let mut client = stand.connect();
     for _ in 0..3 {
         client.check();
@@ -197,12 +197,12 @@ fn clients_speak_http_1_1_over_tls() {
     assert_eq!(client.stream.conn.alpn_protocol(), Some(&b"http/1.1"[..]));
     // Large both ways: many records.
     let padded = format!(r#"{{"model":"m","x":"{}"}}"#, "y".repeat(3_000_000));
-    assert_eq!(client.ask(&post(CHAT_PATH, "", &padded)).0, 200);
+    assert_eq!(client.send(&post(CHAT_PATH, "", &padded)).0, 200);
     client.check();
-    let (status, body) = client.ask("GET /nowhere HTTP/1.1\r\nhost: a\r\n\r\n");
+    let (status, body) = client.send("GET /nowhere HTTP/1.1\r\nhost: a\r\n\r\n");
     assert!(status == 404 && body.contains("not_found"), "{status} {body}");
     // A request that is refused ends the connection in an orderly way.
-    let (status, _) = client.ask("GET /../ HTTP/1.1\r\nhost: a\r\n\r\n");
+    let (status, _) = client.send("GET /../ HTTP/1.1\r\nhost: a\r\n\r\n");
     assert_eq!(status, 400);
     let mut rest = Vec::new();
     client.stream.read_to_end(&mut rest).expect("a close_notify before the end");
@@ -307,9 +307,9 @@ fn new_connections_get_reloaded_certificate() {
         std::fs::write(&key, bad_key).expect("a file");
         stand.gateway.signal("HUP");
         eventually("it is refused", || {
-            stand.count_said("keeping the current settings") == index + 1
+            stand.count_printed("keeping the current settings") == index + 1
         });
-        eventually("the reason is given", || stand.count_said(path) >= 1);
+        eventually("the reason is given", || stand.count_printed(path) >= 1);
         let mut client = Secure::connect(stand.gateway.address, &client_config(&stand.authority));
         client.check();
         assert_eq!(client.server_certificate(), shown, "case {index}");
@@ -317,17 +317,17 @@ fn new_connections_get_reloaded_certificate() {
     }
     std::fs::remove_file(&key).expect("a file");
     stand.gateway.signal("HUP");
-    eventually("it is refused", || stand.count_said("keeping the current settings") == 7);
+    eventually("it is refused", || stand.count_printed("keeping the current settings") == 7);
     assert_eq!(stand.gateway.metric("ringgate_settings_reload_errors_total", &[]), 7.0);
-    assert_eq!(stand.count_said("settings reloaded"), 0);
+    assert_eq!(stand.count_printed("settings reloaded"), 0);
     // No secret in what was told.
     for secret in [&new.key, &other.key] {
         let line = secret.lines().nth(1).expect("a line of the key");
-        assert_eq!(stand.count_said(line), 0);
+        assert_eq!(stand.count_printed(line), 0);
     }
     new.write(&stand.folder, "server");
     stand.gateway.signal("HUP");
-    eventually("it is taken", || stand.count_said("settings reloaded") == 1);
+    eventually("it is taken", || stand.count_printed("settings reloaded") == 1);
     eventually("it is shown", || {
         let mut client = Secure::connect(stand.gateway.address, &client_config(&stand.authority));
         client.check();

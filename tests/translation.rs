@@ -38,11 +38,11 @@ impl Stand {
         let mock = start(MockOptions::default()).expect("a mock");
         let mut settings = more.to_owned();
         for (name, path) in PROVIDERS {
-            let speaks = if name == "openai" { "preset" } else { "dialect" };
+            let key = if name == "openai" { "preset" } else { "dialect" };
             let root = mock.url();
             let root = root.trim_end_matches("/v1");
             settings.push_str(&format!(
-                "\n[providers.{name}]\n{speaks} = \"{name}\"\nbase_url = \"{root}{path}\"\n\
+                "\n[providers.{name}]\n{key} = \"{name}\"\nbase_url = \"{root}{path}\"\n\
                  api_key = \"test-credential\"\n"
             ));
         }
@@ -50,7 +50,7 @@ impl Stand {
     }
 
     /// Asks as a client of `client`, of the provider of `provider`.
-    fn ask(&self, client: Dialect, provider: &str, request: &ChatRequest) -> Response {
+    fn send(&self, client: Dialect, provider: &str, request: &ChatRequest) -> Response {
         let codec = provider_codec(client).expect("a dialect");
         let model = format!("{provider}/model-1");
         let target = TargetModel::new(&model, true);
@@ -71,18 +71,18 @@ impl Stand {
     /// Asks for a whole answer and for a stream, and expects the same of both.
     fn answer(&self, client: Dialect, provider: &str, request: &ChatRequest) -> Answer {
         let name = format!("{} to {}", client.name(), provider);
-        let response = self.ask(client, provider, request);
+        let response = self.send(client, provider, request);
         assert_eq!(response.status, 200, "{name}: {}", response.text());
         let whole = read_answer(client, &response.body);
-        let asked = ChatRequest { stream: true, include_usage: true, ..request.clone() };
-        let response = self.ask(client, provider, &asked);
+        let chat = ChatRequest { stream: true, include_usage: true, ..request.clone() };
+        let response = self.send(client, provider, &chat);
         assert_eq!(response.status, 200, "{name}: {}", response.text());
         assert!(response.complete, "{name}");
         let streamed = assemble(client, &response.body)
             .unwrap_or_else(|error| panic!("{name}: {error:?}"))
             .unwrap_or_else(|| panic!("{name}: no end in {}", response.text()));
         // A stream is asked for in more words, which the mock counts.
-        let but_input = |answer: &Answer| Said { input_tokens: 0, ..said(answer) };
+        let but_input = |answer: &Answer| Outline { input_tokens: 0, ..outline(answer) };
         assert_eq!(but_input(&streamed), but_input(&whole), "{name}");
         whole
     }
@@ -123,7 +123,7 @@ fn assemble(client: Dialect, body: &[u8]) -> Result<Option<Answer>, ApiError> {
 
 /// What an answer says: text, thoughts, calls, why it ended, and the tokens.
 #[derive(Debug, Default, PartialEq)]
-struct Said {
+struct Outline {
     text: String,
     thoughts: String,
     signatures: Vec<String>,
@@ -133,51 +133,51 @@ struct Said {
     output_tokens: u64,
 }
 
-fn said(answer: &Answer) -> Said {
-    let mut said = Said::default();
+fn outline(answer: &Answer) -> Outline {
+    let mut outline = Outline::default();
     let usage = answer.usage.expect("every answer tells its usage");
-    (said.input_tokens, said.output_tokens) = (usage.input_tokens, usage.output_tokens);
+    (outline.input_tokens, outline.output_tokens) = (usage.input_tokens, usage.output_tokens);
     let choice = answer.choices.first().expect("a choice");
-    said.stop = choice.stop.clone();
+    outline.stop = choice.stop.clone();
     for part in &choice.parts {
         match &part.content {
-            Content::Text(text) => said.text.push_str(&text.text),
+            Content::Text(text) => outline.text.push_str(&text.text),
             Content::Reasoning(thought) => {
-                said.thoughts.push_str(&thought.text);
+                outline.thoughts.push_str(&thought.text);
                 let signed = thought.signature.iter().chain(&thought.sealed);
-                said.signatures.extend(signed.map(|it| it.text.clone()));
+                outline.signatures.extend(signed.map(|it| it.text.clone()));
             }
             Content::ToolCall(call) => {
                 let arguments = if call.arguments.is_empty() { "{}" } else { &call.arguments };
                 let arguments = serde_json::from_str(arguments).expect("JSON");
-                said.calls.push((call.id.clone(), call.name.clone(), arguments));
+                outline.calls.push((call.id.clone(), call.name.clone(), arguments));
             }
             _ => {}
         }
     }
-    said
+    outline
 }
 
 /// The next request of a client that gives back what it got, as its SDK does.
 fn going_on(client: Dialect, answer: &Value, model: &str) -> Value {
-    let ask = |text: &str| json!({ "role": "user", "content": text });
+    let turn = |text: &str| json!({ "role": "user", "content": text });
     match client {
         Dialect::OpenaiChat => json!({ "model": model, "max_completion_tokens": 500,
-            "messages": [ask("think"), answer["choices"][0]["message"], ask("Go on")] }),
+            "messages": [turn("think"), answer["choices"][0]["message"], turn("Go on")] }),
         Dialect::OpenaiResponses => {
-            let mut input = vec![ask("think")];
+            let mut input = vec![turn("think")];
             input.extend(answer["output"].as_array().expect("items").iter().cloned());
-            input.push(ask("Go on"));
+            input.push(turn("Go on"));
             json!({ "model": model, "max_output_tokens": 500, "input": input, "store": false })
         }
         Dialect::AnthropicMessages => {
-            let said = json!({ "role": "assistant", "content": answer["content"] });
+            let assistant = json!({ "role": "assistant", "content": answer["content"] });
             json!({ "model": model, "max_tokens": 500,
-                "messages": [ask("think"), said, ask("Go on")] })
+                "messages": [turn("think"), assistant, turn("Go on")] })
         }
         _ => {
-            let ask = |text: &str| json!({ "role": "user", "parts": [{ "text": text }] });
-            json!({ "contents": [ask("think"), answer["candidates"][0]["content"], ask("Go on")],
+            let turn = |text: &str| json!({ "role": "user", "parts": [{ "text": text }] });
+            json!({ "contents": [turn("think"), answer["candidates"][0]["content"], turn("Go on")],
                 "generationConfig": { "maxOutputTokens": 500 } })
         }
     }
@@ -187,7 +187,7 @@ fn user(text: &str) -> Turn {
     Turn::new(Role::User, vec![Part::text(text)])
 }
 
-fn asking(text: &str) -> ChatRequest {
+fn request_with(text: &str) -> ChatRequest {
     ChatRequest { turns: vec![user(text)], max_tokens: Some(500), ..ChatRequest::default() }
 }
 
@@ -216,7 +216,7 @@ fn each_pair(mut check: impl FnMut(Dialect, &str)) {
 fn text_translates_between_all_dialects() {
     let stand = Stand::new("");
     each_pair(|client, provider| {
-        let found = said(&stand.answer(client, provider, &asking("Say something")));
+        let found = outline(&stand.answer(client, provider, &request_with("Say something")));
         assert!(found.text.len() > 3, "{} to {}: {found:?}", client.name(), provider);
         assert_eq!(found.stop, StopReason::Stop);
         assert!(found.input_tokens > 0 && found.output_tokens > 0, "{found:?}");
@@ -228,9 +228,9 @@ fn tool_calls_translate_between_all_dialects() {
     let stand = Stand::new("");
     each_pair(|client, provider| {
         let name = format!("{} to {}", client.name(), provider);
-        let question = with_tools(asking("call the tools"));
+        let question = with_tools(request_with("call the tools"));
         let answer = stand.answer(client, provider, &question);
-        let found = said(&answer);
+        let found = outline(&answer);
         assert_eq!(found.calls.len(), 2, "{name}: {found:?}");
         assert_eq!(found.stop, StopReason::ToolCalls, "{name}");
         assert_ne!(found.calls[0].0, found.calls[1].0, "{name}: ids");
@@ -248,7 +248,7 @@ fn tool_calls_translate_between_all_dialects() {
             }))
         };
         turns.push(Turn::new(Role::Tool, found.calls.iter().map(result).collect()));
-        let found = said(&stand.answer(client, provider, &ChatRequest { turns, ..question }));
+        let found = outline(&stand.answer(client, provider, &ChatRequest { turns, ..question }));
         assert!(found.text.contains("18 degrees"), "{name}: {found:?}");
     });
 }
@@ -263,14 +263,14 @@ fn signed_thinking_round_trips_through_every_client() {
             return;
         }
         // Google's clients get no thoughts unless they ask for them.
-        let mut asked = asking("think");
+        let mut chat = request_with("think");
         if client == Dialect::Gemini {
             let shown = ReasoningSettings { is_shown: Some(true), ..ReasoningSettings::default() };
-            asked.reasoning = Some(shown);
+            chat.reasoning = Some(shown);
         }
-        let found = said(&stand.answer(client, provider, &asked));
+        let found = outline(&stand.answer(client, provider, &chat));
         assert!(!found.thoughts.is_empty() && !found.text.is_empty(), "{name}: {found:?}");
-        let answer = stand.ask(client, provider, &asked).json();
+        let answer = stand.send(client, provider, &chat).json();
         let body = going_on(client, &answer, &format!("{provider}/model-1"));
         let path = match client {
             Dialect::OpenaiChat => "/v1/chat/completions".to_owned(),
@@ -297,10 +297,10 @@ fn unrequested_thinking_is_hidden_and_comes_back() {
     let stand = Stand::new("");
     let client = Dialect::Gemini;
     for (provider, _) in PROVIDERS.iter().filter(|(name, _)| *name != "gemini") {
-        let found = said(&stand.answer(client, provider, &asking("think")));
+        let found = outline(&stand.answer(client, provider, &request_with("think")));
         assert_eq!(found.thoughts, "", "{provider}: {found:?}");
         assert_eq!(found.text, "You said: think", "{provider}");
-        let answer = stand.ask(client, provider, &asking("think")).json();
+        let answer = stand.send(client, provider, &request_with("think")).json();
         assert!(!answer.to_string().contains("\"thought\":true"), "{provider}: {answer}");
         let body = going_on(client, &answer, "");
         let path = format!("/v1beta/models/{provider}%2Fmodel-1:generateContent");
@@ -318,7 +318,7 @@ fn errors_keep_status_in_every_dialect() {
     each_pair(|client, provider| {
         for status in [400, 429, 500] {
             let name = format!("{status} from {} to {}", provider, client.name());
-            let response = stand.ask(client, provider, &asking(&format!("error {status}")));
+            let response = stand.send(client, provider, &request_with(&format!("error {status}")));
             assert_eq!(response.status, status, "{name}: {}", response.text());
             let error = read_error(client, &response);
             assert!(error.message.len() > 3 && !error.message.contains('{'), "{name}: {error:?}");
@@ -334,8 +334,8 @@ fn broken_stream_never_looks_complete() {
     each_pair(|client, provider| {
         for text in ["break", "error in stream"] {
             let name = format!("{text} from {} to {}", provider, client.name());
-            let asked = ChatRequest { stream: true, ..asking(text) };
-            let response = stand.ask(client, provider, &asked);
+            let chat = ChatRequest { stream: true, ..request_with(text) };
+            let response = stand.send(client, provider, &chat);
             assert_eq!(response.status, 200, "{name}: {}", response.text());
             let chunks = decode(client, &response.body);
             assert!(!chunks.contains(&Chunk::Done), "{name}: {}", response.text());
@@ -386,14 +386,14 @@ fn tokens_are_counted_in_every_dialect() {
     ] {
         for stream in [false, true] {
             let stand = Stand::new("");
-            let asked = ChatRequest { stream, include_usage: true, ..asking("Say something") };
-            let response = stand.ask(client, provider, &asked);
+            let chat = ChatRequest { stream, include_usage: true, ..request_with("Say something") };
+            let response = stand.send(client, provider, &chat);
             let answer = if stream {
                 assemble(client, &response.body).expect("no error").expect("an end")
             } else {
                 read_answer(client, &response.body)
             };
-            let Said { input_tokens: input, output_tokens: output, .. } = said(&answer);
+            let Outline { input_tokens: input, output_tokens: output, .. } = outline(&answer);
             stand.gateway.expect_metric("ringgate_tokens_total", &["input"], input as f64);
             stand.gateway.expect_metric("ringgate_tokens_total", &["output"], output as f64);
         }
@@ -411,9 +411,10 @@ fn cached_response_serves_every_dialect() {
         (Dialect::Gemini, true),
     ] {
         let stand = Stand::new(ROUTE);
-        let ask = |client: Dialect, stream: bool| {
+        let respond = |client: Dialect, stream: bool| {
             let codec = provider_codec(client).expect("a dialect");
-            let request = ChatRequest { stream, include_usage: true, ..asking("Say something") };
+            let request =
+                ChatRequest { stream, include_usage: true, ..request_with("Say something") };
             let target = TargetModel::new("model-1", true);
             let (mut warnings, mut body) = (Warnings::default(), Vec::new());
             codec.write_request(&request, &target, &mut warnings, &mut body).expect("sayable");
@@ -430,15 +431,15 @@ fn cached_response_serves_every_dialect() {
             let status = response.field("x-ringgate-cache-status").expect("there").to_owned();
             (status, answer)
         };
-        let (status, stored) = ask(first, first_streams);
+        let (status, stored) = respond(first, first_streams);
         assert_eq!(status, "MISS");
         let mut ids = vec![stored.id.clone()];
         for client in CLIENTS {
             for stream in [false, true] {
                 let name = format!("{} then {}, {stream}", first.name(), client.name());
-                let (status, answer) = ask(client, stream);
+                let (status, answer) = respond(client, stream);
                 assert_eq!(status, "HIT", "{name}");
-                assert_eq!(said(&answer), said(&stored), "{name}");
+                assert_eq!(outline(&answer), outline(&stored), "{name}");
                 assert!(!ids.contains(&answer.id), "{name}: the id of another answer");
                 ids.push(answer.id);
             }
@@ -545,8 +546,8 @@ fn message_start_has_estimated_usage_and_own_ids() {
     let stand = Stand::new("");
     for (provider, _) in PROVIDERS.iter().filter(|(name, _)| *name != "anthropic-messages") {
         let words = "Tell me of the sea. ".repeat(50);
-        let request = ChatRequest { stream: true, ..asking(&words) };
-        let text = stand.ask(Dialect::AnthropicMessages, provider, &request).text();
+        let request = ChatRequest { stream: true, ..request_with(&words) };
+        let text = stand.send(Dialect::AnthropicMessages, provider, &request).text();
         let events = text.lines().filter_map(|line| line.strip_prefix("data: "));
         let events: Vec<Value> = events.filter_map(|it| serde_json::from_str(it).ok()).collect();
         let of = |kind: &str| {
@@ -558,15 +559,15 @@ fn message_start_has_estimated_usage_and_own_ids() {
         assert!(begun > 0 && begun < 2_000, "{provider}: {begun}");
         assert!(message["id"].as_str().is_some_and(|id| id.starts_with("msg_")), "{message}");
         let usage = &of("message_delta")["usage"];
-        let whole = stand.answer(Dialect::AnthropicMessages, provider, &asking(&words));
-        let told = whole.usage.expect("a usage").output_tokens;
-        assert_eq!(usage["output_tokens"].as_u64(), Some(told), "{provider}");
+        let whole = stand.answer(Dialect::AnthropicMessages, provider, &request_with(&words));
+        let output_tokens = whole.usage.expect("a usage").output_tokens;
+        assert_eq!(usage["output_tokens"].as_u64(), Some(output_tokens), "{provider}");
         assert!(usage["input_tokens"].as_u64().is_some_and(|count| count > 0), "{provider}");
     }
     let kinds = [(Dialect::OpenaiChat, "chatcmpl-"), (Dialect::OpenaiResponses, "resp_")];
     for (client, prefix) in kinds {
         for (provider, _) in PROVIDERS {
-            let id = stand.ask(client, provider, &asking("Hello")).json()["id"].clone();
+            let id = stand.send(client, provider, &request_with("Hello")).json()["id"].clone();
             let is_own = provider.starts_with("openai") && client == Dialect::OpenaiChat;
             assert!(
                 is_own || id.as_str().is_some_and(|id| id.starts_with(prefix)),

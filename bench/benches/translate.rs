@@ -95,7 +95,7 @@ fn chat(bytes: usize) -> ChatRequest {
     }
 }
 
-fn said() -> Answer {
+fn response() -> Answer {
     let text = "Mount Everest is the tallest mountain above the level of the sea. ".repeat(9);
     let call = ToolCall {
         id: "call_1".to_owned(),
@@ -138,26 +138,26 @@ fn request(client: Dialect, provider: Dialect, bytes: usize) -> impl FnMut() -> 
 }
 
 fn answer(client: Dialect, provider: Dialect) -> impl FnMut() -> usize {
-    let (asked, mut body) = (chat(100), Vec::new());
-    client_codec(provider).write_answer(&said(), &asked, 1, &mut body);
+    let (request, mut body) = (chat(100), Vec::new());
+    client_codec(provider).write_answer(&response(), &request, 1, &mut body);
     let (client, provider) = (client_codec(client), to_provider(provider));
     let (mut scanner, mut out) = (Scanner::default(), Vec::new());
     move || {
         out.clear();
         let read = scanner.read(&body, |root| provider.read_answer(root));
-        client.write_answer(&read.expect("JSON").expect("an answer"), &asked, 1, &mut out);
+        client.write_answer(&read.expect("JSON").expect("an answer"), &request, 1, &mut out);
         out.len()
     }
 }
 
 /// The deltas of a stream, without its beginning and end.
 fn events(client: Dialect, provider: Dialect) -> impl FnMut() -> usize {
-    let asked = ChatRequest { stream: true, include_usage: true, ..chat(100) };
-    let whole = chunks_of(&said());
+    let request = ChatRequest { stream: true, include_usage: true, ..chat(100) };
+    let whole = chunks_of(&response());
     let begin: Vec<Chunk> = whole.iter().take(2).cloned().collect();
     let delta =
         Chunk::BlockDelta { choice: 0, part: 0, delta: Delta::Text(" mountain".to_owned()) };
-    let (mut mock, mut script) = (client_codec(provider).stream_encoder(&asked, 1), Vec::new());
+    let (mut mock, mut script) = (client_codec(provider).stream_encoder(&request, 1), Vec::new());
     begin.iter().for_each(|chunk| mock.push(chunk, &mut script));
     (0..DELTAS).for_each(|_| mock.push(&delta, &mut script));
     let (client, provider) = (client_codec(client), to_provider(provider));
@@ -165,7 +165,7 @@ fn events(client: Dialect, provider: Dialect) -> impl FnMut() -> usize {
     move || {
         let mut cutter = Cutter::new(provider.frame(), 1 << 20);
         let mut decoder = provider.stream_decoder();
-        let mut encoder = client.stream_encoder(&asked, 1);
+        let mut encoder = client.stream_encoder(&request, 1);
         out.clear();
         cutter.push(&script);
         let taken = cutter.each(|name, data| {

@@ -51,12 +51,12 @@ fn answer(reader: &dyn ProviderCodec, body: &[u8]) {
     let Ok(Some(answer)) = Scanner::default().read(body, |root| reader.read_answer(root)) else {
         return;
     };
-    let asked = ChatRequest { include_usage: true, ..ChatRequest::default() };
+    let request = ChatRequest { include_usage: true, ..ChatRequest::default() };
     for writer in clients() {
         let mut out = Vec::new();
-        writer.write_answer(&answer, &asked, 1, &mut out);
+        writer.write_answer(&answer, &request, 1, &mut out);
         assert_json(&out);
-        let mut encoder = writer.stream_encoder(&asked, 1);
+        let mut encoder = writer.stream_encoder(&request, 1);
         chunks_of(&answer).iter().for_each(|chunk| encoder.push(chunk, &mut out));
     }
 }

@@ -17,8 +17,8 @@ fuzz_target!(|data: &[u8]| {
     let split = read(input, usize::from(*step).max(1), event_bytes_max);
     assert_eq!((&events, failed), (&split.0, split.1));
     assert!(failed || partial == split.2);
-    let told: usize = events.iter().map(|event| event.2.len()).sum();
-    assert!(told <= input.len());
+    let data_bytes: usize = events.iter().map(|event| event.2.len()).sum();
+    assert!(data_bytes <= input.len());
 
     let mut written = Vec::new();
     for (name, id, data, comment, retry) in &events {
@@ -31,12 +31,12 @@ fuzz_target!(|data: &[u8]| {
 
 fn read(input: &[u8], step: usize, event_bytes_max: usize) -> (Vec<OwnedEvent>, bool, bool) {
     let mut reader = EventReader::new(event_bytes_max);
-    let mut told = Vec::new();
+    let mut events = Vec::new();
     for piece in input.chunks(step) {
         reader.push(piece);
         loop {
             match reader.next() {
-                Ok(Some(event)) => told.push((
+                Ok(Some(event)) => events.push((
                     event.name.map(str::to_owned),
                     event.id.map(str::to_owned),
                     event.data.to_vec(),
@@ -44,10 +44,10 @@ fn read(input: &[u8], step: usize, event_bytes_max: usize) -> (Vec<OwnedEvent>, 
                     event.retry,
                 )),
                 Ok(None) => break,
-                Err(_) => return (told, true, true),
+                Err(_) => return (events, true, true),
             }
         }
         assert!(reader.buffered_bytes() <= event_bytes_max);
     }
-    (told, false, reader.has_partial())
+    (events, false, reader.has_partial())
 }

@@ -107,9 +107,9 @@ fn object(text: &[u8]) -> Option<Map<String, Value>> {
         Ok(Value::Object(object)) => Some(object),
         Ok(_) => None,
         Err(error) => {
-            let told = error.to_string();
+            let message = error.to_string();
             let known = ["number out of range", "recursion limit exceeded"];
-            assert!(known.iter().any(|it| told.starts_with(it)), "{told}");
+            assert!(known.iter().any(|it| message.starts_with(it)), "{message}");
             None
         }
     }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::client::{Answer, post};
 use super::{
-    Asking, Call, ParsedAnswer, Spoken, check, check_refused, mock, schema, send, strict_mock,
+    Call, MockRequest, ParsedAnswer, Spoken, check, check_refused, mock, schema, send, strict_mock,
 };
 
 pub(crate) struct Anthropic;
@@ -14,7 +14,7 @@ fn tool(name: &str) -> Value {
 }
 
 impl Spoken for Anthropic {
-    fn ask(&self, words: &str, stream: bool) -> Asking {
+    fn chat_request(&self, words: &str, stream: bool) -> MockRequest {
         let body = json!({
             "model": "claude-x",
             "max_tokens": 100,
@@ -24,17 +24,22 @@ impl Spoken for Anthropic {
             "stream": stream,
         });
         let headers = "anthropic-version: 2023-06-01\r\n";
-        Asking { path: "/v1/messages".to_owned(), headers, body }
+        MockRequest { path: "/v1/messages".to_owned(), headers, body }
     }
 
-    fn go_on(&self, mut asking: Asking, answer: &Value, results: &[(Call, &str)]) -> Asking {
-        let messages = asking.body["messages"].as_array_mut().unwrap();
+    fn go_on(
+        &self,
+        mut request: MockRequest,
+        answer: &Value,
+        results: &[(Call, &str)],
+    ) -> MockRequest {
+        let messages = request.body["messages"].as_array_mut().unwrap();
         messages.push(json!({"role": "assistant", "content": answer["content"]}));
         let results = results.iter().map(
             |(call, text)| json!({"type": "tool_result", "tool_use_id": call.id, "content": text}),
         );
         messages.push(json!({"role": "user", "content": results.collect::<Vec<_>>()}));
-        asking
+        request
     }
 
     fn whole(&self, answer: &Value) -> ParsedAnswer {
@@ -125,19 +130,19 @@ impl Spoken for Anthropic {
 struct Vertex;
 
 impl Spoken for Vertex {
-    fn ask(&self, words: &str, stream: bool) -> Asking {
-        let mut asking = Anthropic.ask(words, stream);
+    fn chat_request(&self, words: &str, stream: bool) -> MockRequest {
+        let mut request = Anthropic.chat_request(words, stream);
         let call = if stream { "streamRawPredict" } else { "rawPredict" };
         let place = "/v1/projects/p/locations/global/publishers/anthropic/models";
-        asking.path = format!("{place}/claude-x@20260101:{call}");
-        asking.headers = "";
-        asking.body.as_object_mut().unwrap().remove("model");
-        asking.body["anthropic_version"] = json!("vertex-2023-10-16");
-        asking
+        request.path = format!("{place}/claude-x@20260101:{call}");
+        request.headers = "";
+        request.body.as_object_mut().unwrap().remove("model");
+        request.body["anthropic_version"] = json!("vertex-2023-10-16");
+        request
     }
 
-    fn go_on(&self, asking: Asking, answer: &Value, results: &[(Call, &str)]) -> Asking {
-        Anthropic.go_on(asking, answer, results)
+    fn go_on(&self, request: MockRequest, answer: &Value, results: &[(Call, &str)]) -> MockRequest {
+        Anthropic.go_on(request, answer, results)
     }
 
     fn whole(&self, answer: &Value) -> ParsedAnswer {
@@ -262,8 +267,8 @@ fn invalid_anthropic_requests_are_rejected() {
         check_refused(&mock, &Anthropic, 400, change, words);
     }
     check_refused(&mock, &Vertex, 400, |body| body["model"] = json!("m"), "model: Extra inputs");
-    let asking = Anthropic.ask("Hello", false);
-    let without_version = post(mock.addr, &asking.path, "", &asking.body.to_string());
+    let request = Anthropic.chat_request("Hello", false);
+    let without_version = post(mock.addr, &request.path, "", &request.body.to_string());
     assert!(without_version.status == 400 && without_version.text().contains("anthropic-version"));
     check_refused(&strict_mock(), &Anthropic, 401, |_| {}, "x-api-key");
 }
@@ -272,52 +277,53 @@ fn invalid_anthropic_requests_are_rejected() {
 fn thinking_precedes_tool_calls() {
     let mock = mock();
     let words = "call the tool";
-    let answer = send(&mock, &Anthropic.ask(words, false)).json();
+    let answer = send(&mock, &Anthropic.chat_request(words, false)).json();
     let call = Anthropic.whole(&answer).calls[0].clone();
-    let mut asking = Anthropic.go_on(Anthropic.ask(words, false), &answer, &[(call, "7")]);
-    asking.body["max_tokens"] = json!(4000);
-    asking.body["thinking"] = json!({"type": "enabled", "budget_tokens": 1024});
-    let refused = send(&mock, &asking);
+    let mut request =
+        Anthropic.go_on(Anthropic.chat_request(words, false), &answer, &[(call, "7")]);
+    request.body["max_tokens"] = json!(4000);
+    request.body["thinking"] = json!({"type": "enabled", "budget_tokens": 1024});
+    let refused = send(&mock, &request);
     assert!(refused.status == 400 && refused.text().contains("Expected `thinking`"));
 }
 
 #[test]
 fn tool_results_come_first() {
     let mock = mock();
-    let answer = send(&mock, &Anthropic.ask("call the tool", false)).json();
+    let answer = send(&mock, &Anthropic.chat_request("call the tool", false)).json();
     let call = Anthropic.whole(&answer).calls[0].clone();
-    let mut asking =
-        Anthropic.go_on(Anthropic.ask("call the tool", false), &answer, &[(call, "7")]);
-    let blocks = asking.body["messages"][2]["content"].as_array_mut().unwrap();
+    let mut request =
+        Anthropic.go_on(Anthropic.chat_request("call the tool", false), &answer, &[(call, "7")]);
+    let blocks = request.body["messages"][2]["content"].as_array_mut().unwrap();
     blocks.push(json!({"type": "text", "text": "thanks"}));
-    let said = Anthropic.whole(&send(&mock, &asking).json()).text;
-    assert_eq!(said, "You said: thanks The tool said: 7");
-    asking.body["messages"][2]["content"].as_array_mut().unwrap().reverse();
-    assert!(send(&mock, &asking).text().contains("immediately after"));
+    let reply = Anthropic.whole(&send(&mock, &request).json()).text;
+    assert_eq!(reply, "You said: thanks The tool said: 7");
+    request.body["messages"][2]["content"].as_array_mut().unwrap().reverse();
+    assert!(send(&mock, &request).text().contains("immediately after"));
 }
 
 #[test]
 fn tokens_are_counted_as_they_are_used() {
     let mock = mock();
-    let asking = Anthropic.ask("Hello", false);
-    let used = send(&mock, &asking).json()["usage"]["input_tokens"].as_u64().unwrap();
-    let mut body = asking.body.clone();
+    let request = Anthropic.chat_request("Hello", false);
+    let used = send(&mock, &request).json()["usage"]["input_tokens"].as_u64().unwrap();
+    let mut body = request.body.clone();
     for name in ["stream", "max_tokens"] {
         body.as_object_mut().unwrap().remove(name);
     }
     let path = "/v1/messages/count_tokens".to_owned();
-    let counted = send(&mock, &Asking { path, headers: asking.headers, body }).json();
+    let counted = send(&mock, &MockRequest { path, headers: request.headers, body }).json();
     let counted = counted["input_tokens"].as_u64().unwrap();
     assert!(counted.abs_diff(used) <= 2, "{counted} and {used}");
     let path = "/v1/messages/count_tokens".to_owned();
-    let refused = send(&mock, &Asking { path, headers: asking.headers, body: asking.body });
+    let refused = send(&mock, &MockRequest { path, headers: request.headers, body: request.body });
     assert!(refused.status == 400 && refused.text().contains("Extra inputs"));
 }
 
 #[test]
 fn cached_tokens_are_not_input_tokens() {
     let mock = mock();
-    let usage = |words| send(&mock, &Anthropic.ask(words, false)).json()["usage"].clone();
+    let usage = |words| send(&mock, &Anthropic.chat_request(words, false)).json()["usage"].clone();
     let (plain, cached) = (usage("errand"), usage("cached"));
     assert_eq!(plain["input_tokens"], cached["input_tokens"]);
     assert_eq!(cached["cache_read_input_tokens"], 40);

@@ -4,13 +4,13 @@ use serde_json::{Value, json};
 
 use super::client::Answer;
 use super::{
-    Asking, Call, ParsedAnswer, Spoken, check, check_refused, mock, schema, send, strict_mock,
+    Call, MockRequest, ParsedAnswer, Spoken, check, check_refused, mock, schema, send, strict_mock,
 };
 
 struct Bedrock;
 
 impl Spoken for Bedrock {
-    fn ask(&self, words: &str, stream: bool) -> Asking {
+    fn chat_request(&self, words: &str, stream: bool) -> MockRequest {
         let tool = |name: &str| {
             let spec = json!({"name": name, "description": "d", "inputSchema": {"json": schema()}});
             json!({"toolSpec": spec})
@@ -22,17 +22,22 @@ impl Spoken for Bedrock {
         });
         let call = if stream { "converse-stream" } else { "converse" };
         let path = format!("/model/eu.anthropic.claude-x-v1%3A0/{call}");
-        Asking { path, headers: "", body }
+        MockRequest { path, headers: "", body }
     }
 
-    fn go_on(&self, mut asking: Asking, answer: &Value, results: &[(Call, &str)]) -> Asking {
-        let messages = asking.body["messages"].as_array_mut().unwrap();
+    fn go_on(
+        &self,
+        mut request: MockRequest,
+        answer: &Value,
+        results: &[(Call, &str)],
+    ) -> MockRequest {
+        let messages = request.body["messages"].as_array_mut().unwrap();
         messages.push(answer["output"]["message"].clone());
         let results = results.iter().map(|(call, text)| {
             json!({"toolResult": {"toolUseId": call.id, "content": [{"text": text}], "status": "success"}})
         });
         messages.push(json!({"role": "user", "content": results.collect::<Vec<_>>()}));
-        asking
+        request
     }
 
     fn whole(&self, answer: &Value) -> ParsedAnswer {
@@ -188,25 +193,25 @@ fn invalid_bedrock_requests_are_rejected() {
 #[test]
 fn invoke_returns_embeddings() {
     let mock = mock();
-    let ask = |model: &str, body: Value| {
-        send(&mock, &Asking { path: format!("/model/{model}/invoke"), headers: "", body })
+    let send_body = |model: &str, body: Value| {
+        send(&mock, &MockRequest { path: format!("/model/{model}/invoke"), headers: "", body })
     };
     let titan = "amazon.titan-embed-text-v2%3A0";
     let body = json!({"inputText": "a", "dimensions": 256, "embeddingTypes": ["float", "binary"]});
-    let embedded = ask(titan, body).json();
+    let embedded = send_body(titan, body).json();
     assert_eq!(embedded["embeddingsByType"]["float"], embedded["embedding"]);
     assert_eq!(embedded["embeddingsByType"]["binary"].as_array().unwrap().len(), 256);
     let cohere = "cohere.embed-x-v3";
     let body = json!({"texts": ["a", "b"], "input_type": "search_query"});
-    let embedded = ask(cohere, body).json();
+    let embedded = send_body(cohere, body).json();
     assert_eq!(embedded["embeddings"].as_array().unwrap().len(), 2);
     for (model, body) in [
         (titan, json!({"inputText": "a", "dimensions": 7})),
         (titan, json!({"input": "a"})),
         (cohere, json!({"texts": ["a"]})),
     ] {
-        let answer = ask(model, body);
+        let answer = send_body(model, body);
         assert!(answer.status == 400 && Bedrock.error(&answer).is_some(), "{}", answer.text());
     }
-    assert_eq!(ask("other.model", json!({})).status, 404);
+    assert_eq!(send_body("other.model", json!({})).status, 404);
 }

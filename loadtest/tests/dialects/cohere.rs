@@ -4,13 +4,13 @@ use serde_json::{Value, json};
 
 use super::client::Answer;
 use super::{
-    Asking, Call, ParsedAnswer, Spoken, check, check_refused, mock, schema, send, strict_mock,
+    Call, MockRequest, ParsedAnswer, Spoken, check, check_refused, mock, schema, send, strict_mock,
 };
 
 struct Cohere;
 
 impl Spoken for Cohere {
-    fn ask(&self, words: &str, stream: bool) -> Asking {
+    fn chat_request(&self, words: &str, stream: bool) -> MockRequest {
         let tool = |name: &str| {
             let function = json!({"name": name, "description": "d", "parameters": schema()});
             json!({"type": "function", "function": function})
@@ -21,16 +21,21 @@ impl Spoken for Cohere {
             "tools": [tool("weather"), tool("clock")],
             "stream": stream,
         });
-        Asking { path: "/v2/chat".to_owned(), headers: "", body }
+        MockRequest { path: "/v2/chat".to_owned(), headers: "", body }
     }
 
-    fn go_on(&self, mut asking: Asking, answer: &Value, results: &[(Call, &str)]) -> Asking {
-        let messages = asking.body["messages"].as_array_mut().unwrap();
+    fn go_on(
+        &self,
+        mut request: MockRequest,
+        answer: &Value,
+        results: &[(Call, &str)],
+    ) -> MockRequest {
+        let messages = request.body["messages"].as_array_mut().unwrap();
         messages.push(answer["message"].clone());
         for (call, text) in results {
             messages.push(json!({"role": "tool", "tool_call_id": call.id, "content": text}));
         }
-        asking
+        request
     }
 
     fn whole(&self, answer: &Value) -> ParsedAnswer {
@@ -147,8 +152,9 @@ fn invalid_cohere_requests_are_rejected() {
 #[test]
 fn embeddings_and_rerank_are_answered() {
     let mock = mock();
-    let ask =
-        |path: &str, body: Value| send(&mock, &Asking { path: path.to_owned(), headers: "", body });
+    let send_body = |path: &str, body: Value| {
+        send(&mock, &MockRequest { path: path.to_owned(), headers: "", body })
+    };
     let body = json!({
         "model": "embed-x",
         "input_type": "search_query",
@@ -156,17 +162,17 @@ fn embeddings_and_rerank_are_answered() {
         "embedding_types": ["float", "int8", "ubinary"],
         "output_dimension": 256,
     });
-    let embedded = ask("/v2/embed", body.clone()).json();
+    let embedded = send_body("/v2/embed", body.clone()).json();
     for (kind, length) in [("float", 256), ("int8", 256), ("ubinary", 32)] {
         assert_eq!(embedded["embeddings"][kind][1].as_array().unwrap().len(), length, "{kind}");
     }
     let mut bad = body;
     bad.as_object_mut().unwrap().remove("input_type");
-    assert_eq!(ask("/v2/embed", bad).status, 400);
+    assert_eq!(send_body("/v2/embed", bad).status, 400);
     let documents = json!(["a cat", "a dog and a cat", "a dog"]);
     let body = json!({"model": "r", "query": "dog cat", "documents": documents, "top_n": 2});
-    let ranked = ask("/v2/rerank", body).json();
+    let ranked = send_body("/v2/rerank", body).json();
     assert_eq!(ranked["results"][0], json!({"index": 1, "relevance_score": 1.0}));
     assert_eq!(ranked["results"].as_array().unwrap().len(), 2);
-    assert_eq!(ask("/v2/rerank", json!({"model": "r", "query": "q"})).status, 400);
+    assert_eq!(send_body("/v2/rerank", json!({"model": "r", "query": "q"})).status, 400);
 }

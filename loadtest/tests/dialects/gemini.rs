@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::client::Answer;
 use super::{
-    Asking, Call, ParsedAnswer, Spoken, check, check_refused, mock, schema, send, strict_mock,
+    Call, MockRequest, ParsedAnswer, Spoken, check, check_refused, mock, schema, send, strict_mock,
 };
 
 struct Gemini {
@@ -16,7 +16,7 @@ const GEMINI: Gemini = Gemini { place: "/v1beta/models/gemini-2.5-x", sse: true 
 const GEMINI_3: Gemini = Gemini { place: "/v1beta/models/gemini-3-x", sse: true };
 
 impl Spoken for Gemini {
-    fn ask(&self, words: &str, stream: bool) -> Asking {
+    fn chat_request(&self, words: &str, stream: bool) -> MockRequest {
         let tool = |name: &str| json!({"name": name, "description": "d", "parameters": schema()});
         let body = json!({
             "systemInstruction": {"parts": [{"text": "s"}]},
@@ -28,11 +28,16 @@ impl Spoken for Gemini {
             (true, true) => ":streamGenerateContent?alt=sse",
             (true, false) => ":streamGenerateContent",
         };
-        Asking { path: format!("{}{method}", self.place), headers: "", body }
+        MockRequest { path: format!("{}{method}", self.place), headers: "", body }
     }
 
-    fn go_on(&self, mut asking: Asking, answer: &Value, results: &[(Call, &str)]) -> Asking {
-        let contents = asking.body["contents"].as_array_mut().unwrap();
+    fn go_on(
+        &self,
+        mut request: MockRequest,
+        answer: &Value,
+        results: &[(Call, &str)],
+    ) -> MockRequest {
+        let contents = request.body["contents"].as_array_mut().unwrap();
         contents.push(answer["candidates"][0]["content"].clone());
         let results = results.iter().map(|(call, text)| {
             let mut response = json!({"name": call.name, "response": {"output": text}});
@@ -42,7 +47,7 @@ impl Spoken for Gemini {
             json!({"functionResponse": response})
         });
         contents.push(json!({"role": "user", "parts": results.collect::<Vec<_>>()}));
-        asking
+        request
     }
 
     fn whole(&self, answer: &Value) -> ParsedAnswer {
@@ -233,12 +238,17 @@ fn invalid_gemini_requests_are_rejected() {
 #[test]
 fn gemini_3_requires_thought_signatures() {
     let mock = mock();
-    let answer = send(&mock, &GEMINI_3.ask("call the tool", false)).json();
+    let answer = send(&mock, &GEMINI_3.chat_request("call the tool", false)).json();
     let call = GEMINI_3.whole(&answer).calls[0].clone();
-    let asking =
-        || GEMINI_3.go_on(GEMINI_3.ask("call the tool", false), &answer, &[(call.clone(), "7")]);
-    assert_eq!(send(&mock, &asking()).status, 200);
-    let mut without = asking();
+    let request = || {
+        GEMINI_3.go_on(
+            GEMINI_3.chat_request("call the tool", false),
+            &answer,
+            &[(call.clone(), "7")],
+        )
+    };
+    assert_eq!(send(&mock, &request()).status, 200);
+    let mut without = request();
     let part = without.body["contents"][1]["parts"][0].as_object_mut().unwrap();
     let signature = part.remove("thoughtSignature").expect("a signature");
     let refused = send(&mock, &without);
@@ -254,21 +264,23 @@ fn gemini_3_requires_thought_signatures() {
 #[test]
 fn embeddings_and_counts_are_answered() {
     let mock = mock();
-    let ask =
-        |path: &str, body: Value| send(&mock, &Asking { path: path.to_owned(), headers: "", body });
+    let send_body = |path: &str, body: Value| {
+        send(&mock, &MockRequest { path: path.to_owned(), headers: "", body })
+    };
     let one = |text: &str| json!({"model": "models/e", "content": {"parts": [{"text": text}]}, "outputDimensionality": 4});
     let batch =
-        ask("/v1beta/models/e:batchEmbedContents", json!({"requests": [one("a"), one("b")]}));
+        send_body("/v1beta/models/e:batchEmbedContents", json!({"requests": [one("a"), one("b")]}));
     let embeddings = batch.json()["embeddings"].clone();
-    let single = ask("/v1beta/models/e:embedContent", one("b")).json();
+    let single = send_body("/v1beta/models/e:embedContent", one("b")).json();
     assert_eq!(single["embedding"], embeddings[1]);
     assert_eq!(embeddings[0]["values"].as_array().unwrap().len(), 4);
     let place = "/v1/projects/p/locations/global/publishers/google/models/e:predict";
     let parameters = json!({"outputDimensionality": 4});
-    let predicted = ask(place, json!({"instances": [{"content": "b"}], "parameters": parameters}));
+    let predicted =
+        send_body(place, json!({"instances": [{"content": "b"}], "parameters": parameters}));
     assert_eq!(predicted.json()["predictions"][0]["embeddings"]["values"], embeddings[1]["values"]);
     let wrong = json!({"requests": [{"content": {"parts": [{"text": "a"}]}}]});
-    assert_eq!(ask("/v1beta/models/e:batchEmbedContents", wrong).status, 400);
+    assert_eq!(send_body("/v1beta/models/e:batchEmbedContents", wrong).status, 400);
     let contents = json!({"contents": [{"parts": [{"text": "a"}]}]});
-    assert!(ask("/v1beta/models/e:countTokens", contents).json()["totalTokens"].is_u64());
+    assert!(send_body("/v1beta/models/e:countTokens", contents).json()["totalTokens"].is_u64());
 }

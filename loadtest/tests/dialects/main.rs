@@ -40,7 +40,7 @@ pub(crate) struct Call {
 }
 
 /// A request to send.
-pub(crate) struct Asking {
+pub(crate) struct MockRequest {
     pub(crate) path: String,
     pub(crate) headers: &'static str,
     pub(crate) body: Value,
@@ -48,9 +48,9 @@ pub(crate) struct Asking {
 
 /// Requests and readers of a dialect.
 pub(crate) trait Spoken {
-    fn ask(&self, words: &str, stream: bool) -> Asking;
+    fn chat_request(&self, words: &str, stream: bool) -> MockRequest;
     /// The conversation with an answer and its results of tools added to it.
-    fn go_on(&self, asking: Asking, answer: &Value, results: &[(Call, &str)]) -> Asking;
+    fn go_on(&self, request: MockRequest, answer: &Value, results: &[(Call, &str)]) -> MockRequest;
     fn whole(&self, answer: &Value) -> ParsedAnswer;
     fn folded(&self, answer: &Answer) -> ParsedAnswer;
     /// The names of stops: done, calls, length, refused.
@@ -91,8 +91,8 @@ pub(crate) fn strict_mock() -> RunningMock {
     start(MockOptions { require_auth: true, ..MockOptions::default() }).expect("a mock")
 }
 
-pub(crate) fn send(mock: &RunningMock, asking: &Asking) -> Answer {
-    post(mock.addr, &asking.path, asking.headers, &asking.body.to_string())
+pub(crate) fn send(mock: &RunningMock, request: &MockRequest) -> Answer {
+    post(mock.addr, &request.path, request.headers, &request.body.to_string())
 }
 
 /// Everything that all dialects have in common.
@@ -119,10 +119,10 @@ fn check_answers(mock: &RunningMock, dialect: &dyn Spoken) {
         ("think, say why, then call the tools", calls, 2),
     ];
     for (words, stop, count) in cases {
-        let answer = send(mock, &dialect.ask(words, false));
+        let answer = send(mock, &dialect.chat_request(words, false));
         assert_eq!(answer.status, 200, "{words}: {}", answer.text());
         let whole = dialect.whole(&answer.json());
-        let stream = send(mock, &dialect.ask(words, true));
+        let stream = send(mock, &dialect.chat_request(words, true));
         assert!(stream.status == 200 && stream.complete, "{words}: {}", stream.text());
         assert_eq!(dialect.folded(&stream), whole, "{words}: {}", stream.text());
         assert_eq!((whole.stop.as_str(), whole.calls.len()), (stop, count), "{words}");
@@ -145,10 +145,10 @@ fn check_answers(mock: &RunningMock, dialect: &dyn Spoken) {
 /// Results are quoted; ids and counts of results must fit the calls.
 fn check_conversation(mock: &RunningMock, dialect: &dyn Spoken) {
     let words = "think, call the tools";
-    let first = send(mock, &dialect.ask(words, false)).json();
+    let first = send(mock, &dialect.chat_request(words, false)).json();
     let calls = dialect.whole(&first).calls;
     let results = [(calls[0].clone(), "warm"), (calls[1].clone(), "noon")];
-    let answer = send(mock, &dialect.go_on(dialect.ask(words, false), &first, &results));
+    let answer = send(mock, &dialect.go_on(dialect.chat_request(words, false), &first, &results));
     assert_eq!(answer.status, 200, "{}", answer.text());
     let parsed = dialect.whole(&answer.json());
     assert_eq!(parsed.text, "The tool said: warm The tool said: noon");
@@ -162,14 +162,16 @@ fn check_conversation(mock: &RunningMock, dialect: &dyn Spoken) {
         ],
     ];
     for results in refused {
-        let answer = send(mock, &dialect.go_on(dialect.ask(words, false), &first, &results));
+        let answer =
+            send(mock, &dialect.go_on(dialect.chat_request(words, false), &first, &results));
         assert_eq!(answer.status, 400, "{results:?}: {}", answer.text());
         assert!(dialect.error(&answer).is_some(), "{}", answer.text());
     }
     if !dialect.whole(&first).signatures.is_empty() {
         let forged = first.to_string().replace(SIGNATURE, "Zm9yZ2VkLWJ5LXRlc3");
         let forged = serde_json::from_str(&forged).expect("JSON");
-        let answer = send(mock, &dialect.go_on(dialect.ask(words, false), &forged, &results));
+        let answer =
+            send(mock, &dialect.go_on(dialect.chat_request(words, false), &forged, &results));
         assert_eq!(answer.status, 400, "a forged signature passed: {}", answer.text());
     }
 }
@@ -177,24 +179,24 @@ fn check_conversation(mock: &RunningMock, dialect: &dyn Spoken) {
 fn check_failures(mock: &RunningMock, dialect: &dyn Spoken) {
     for (words, status) in [("error 429", 429), ("error 500", 500), ("error 400", 400)] {
         for stream in [false, true] {
-            let answer = send(mock, &dialect.ask(words, stream));
+            let answer = send(mock, &dialect.chat_request(words, stream));
             assert_eq!(answer.status, status, "{}", answer.text());
             assert!(dialect.error(&answer).is_some(), "{}", answer.text());
             assert_eq!(answer.field("retry-after").is_some(), status != 400);
         }
     }
     for stream in [false, true] {
-        let answer = send(mock, &dialect.ask("break", stream));
+        let answer = send(mock, &dialect.chat_request("break", stream));
         assert!(answer.status == 200 && !answer.complete, "{}", answer.text());
     }
-    let failed = send(mock, &dialect.ask("Hello to you all, error in stream", true));
+    let failed = send(mock, &dialect.chat_request("Hello to you all, error in stream", true));
     assert!(failed.complete && dialect.ends_with_error(&failed), "{}", failed.text());
-    let asking = dialect.ask("Hello", false);
-    let garbled = post(mock.addr, &asking.path, asking.headers, "{\"a\":");
+    let request = dialect.chat_request("Hello", false);
+    let garbled = post(mock.addr, &request.path, request.headers, "{\"a\":");
     assert!(garbled.status == 400 && dialect.error(&garbled).is_some(), "{}", garbled.text());
     for (fault, status) in [("error", 500), ("429", 429)] {
-        let headers = format!("{}x-mock-fault: {fault}\r\n", asking.headers);
-        let answer = post(mock.addr, &asking.path, &headers, &asking.body.to_string());
+        let headers = format!("{}x-mock-fault: {fault}\r\n", request.headers);
+        let answer = post(mock.addr, &request.path, &headers, &request.body.to_string());
         assert!(answer.status == status && dialect.error(&answer).is_some(), "{}", answer.text());
     }
 }
@@ -207,9 +209,9 @@ pub(crate) fn check_refused(
     change: impl FnOnce(&mut Value),
     words: &str,
 ) {
-    let mut asking = dialect.ask("Hello", false);
-    change(&mut asking.body);
-    let answer = send(mock, &asking);
+    let mut request = dialect.chat_request("Hello", false);
+    change(&mut request.body);
+    let answer = send(mock, &request);
     let message = dialect.error(&answer).unwrap_or_default();
     assert!(answer.status == status && message.contains(words), "{words}: {}", answer.text());
 }
@@ -227,8 +229,8 @@ fn description_repeats_the_request() {
         "stop": "end",
         "messages": [{"role": "system", "content": "be brief"}, {"role": "user", "content": image}],
     });
-    let asking = Asking { path: "/openai/v1/chat/completions".to_owned(), headers: "", body };
-    let answer = send(&mock, &asking).json();
+    let request = MockRequest { path: "/openai/v1/chat/completions".to_owned(), headers: "", body };
+    let answer = send(&mock, &request).json();
     let text = answer["choices"][0]["message"]["content"].as_str().expect("a text");
     let seen: Value = serde_json::from_str(text).expect("JSON");
     assert_eq!(seen["system"], json!(["be brief"]));
@@ -241,18 +243,18 @@ fn description_repeats_the_request() {
 fn streams_keep_their_pace_and_faults_their_frames() {
     let mock = mock();
     let dialect = anthropic::Anthropic;
-    let asking = dialect.ask("one two three", true);
+    let request = dialect.chat_request("one two three", true);
     let begun = std::time::Instant::now();
-    let paced = format!("{}x-mock-tokens-per-second: 200\r\n", asking.headers);
-    let answer = post(mock.addr, &asking.path, &paced, &asking.body.to_string());
+    let paced = format!("{}x-mock-tokens-per-second: 200\r\n", request.headers);
+    let answer = post(mock.addr, &request.path, &paced, &request.body.to_string());
     let events = answer.events().len() as u32;
     assert!(begun.elapsed() >= std::time::Duration::from_millis(5) * (events - 1));
     for (fault, complete) in [("truncate", false), ("bad-chunk", false), ("close-delimited", true)]
     {
         for stream in [false, true] {
-            let asking = dialect.ask("one two three", stream);
-            let headers = format!("{}x-mock-fault: {fault}\r\n", asking.headers);
-            let answer = post(mock.addr, &asking.path, &headers, &asking.body.to_string());
+            let request = dialect.chat_request("one two three", stream);
+            let headers = format!("{}x-mock-fault: {fault}\r\n", request.headers);
+            let answer = post(mock.addr, &request.path, &headers, &request.body.to_string());
             assert_eq!(answer.complete, complete, "{fault}: {}", answer.text());
         }
     }

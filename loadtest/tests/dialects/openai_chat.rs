@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::client::Answer;
 use super::{
-    Asking, Call, ParsedAnswer, Spoken, check, check_refused, mock, schema, send, strict_mock,
+    Call, MockRequest, ParsedAnswer, Spoken, check, check_refused, mock, schema, send, strict_mock,
 };
 
 struct Chat {
@@ -14,7 +14,7 @@ struct Chat {
 const OPENAI: Chat = Chat { path: "/openai/v1/chat/completions" };
 
 impl Spoken for Chat {
-    fn ask(&self, words: &str, stream: bool) -> Asking {
+    fn chat_request(&self, words: &str, stream: bool) -> MockRequest {
         let tool = |name: &str| {
             let function = json!({"name": name, "description": "d", "parameters": schema()});
             json!({"type": "function", "function": function})
@@ -28,16 +28,21 @@ impl Spoken for Chat {
             body["stream"] = json!(true);
             body["stream_options"] = json!({"include_usage": true});
         }
-        Asking { path: self.path.to_owned(), headers: "", body }
+        MockRequest { path: self.path.to_owned(), headers: "", body }
     }
 
-    fn go_on(&self, mut asking: Asking, answer: &Value, results: &[(Call, &str)]) -> Asking {
-        let messages = asking.body["messages"].as_array_mut().unwrap();
+    fn go_on(
+        &self,
+        mut request: MockRequest,
+        answer: &Value,
+        results: &[(Call, &str)],
+    ) -> MockRequest {
+        let messages = request.body["messages"].as_array_mut().unwrap();
         messages.push(answer["choices"][0]["message"].clone());
         for (call, text) in results {
             messages.push(json!({"role": "tool", "tool_call_id": call.id, "content": text}));
         }
-        asking
+        request
     }
 
     fn whole(&self, answer: &Value) -> ParsedAnswer {
@@ -126,7 +131,7 @@ fn all_three_paths_are_answered() {
 fn only_compatible_servers_return_reasoning() {
     let mock = mock();
     for (path, thinks) in [(OPENAI.path, false), ("/compatible/v1/chat/completions", true)] {
-        let parsed = OPENAI.whole(&send(&mock, &Chat { path }.ask("think", false)).json());
+        let parsed = OPENAI.whole(&send(&mock, &Chat { path }.chat_request("think", false)).json());
         assert_eq!(!parsed.thoughts.is_empty(), thinks);
         let counted = &parsed.usage["completion_tokens_details"]["reasoning_tokens"];
         assert!(counted.as_u64() > Some(0));
@@ -172,62 +177,63 @@ fn invalid_openai_requests_are_rejected() {
     for (change, words) in cases {
         check_refused(&mock, &OPENAI, 400, change, words);
     }
-    let mut asking = Chat { path: "/compatible/v1/chat/completions" }.ask("Hello", false);
-    asking.body["top_k"] = json!(4);
-    assert_eq!(send(&mock, &asking).status, 200);
-    assert_eq!(send(&strict_mock(), &OPENAI.ask("Hello", false)).status, 401);
+    let mut request = Chat { path: "/compatible/v1/chat/completions" }.chat_request("Hello", false);
+    request.body["top_k"] = json!(4);
+    assert_eq!(send(&mock, &request).status, 200);
+    assert_eq!(send(&strict_mock(), &OPENAI.chat_request("Hello", false)).status, 401);
 }
 
 #[test]
 fn choices_formats_and_counts_are_respected() {
     let mock = mock();
-    let ask = |change: &dyn Fn(&mut Value)| {
-        let mut asking = OPENAI.ask("Hello", false);
-        change(&mut asking.body);
-        send(&mock, &asking).json()
+    let send_body = |change: &dyn Fn(&mut Value)| {
+        let mut request = OPENAI.chat_request("Hello", false);
+        change(&mut request.body);
+        send(&mock, &request).json()
     };
-    let named = ask(&|body| {
+    let named = send_body(&|body| {
         body["tool_choice"] = json!({"type": "function", "function": {"name": "clock"}})
     });
     assert_eq!(OPENAI.whole(&named).calls[0].name, "clock");
     let schema = json!({"type": "json_schema", "json_schema": {"name": "n", "schema": schema()}});
-    let formatted = ask(&|body| body["response_format"] = schema.clone());
+    let formatted = send_body(&|body| body["response_format"] = schema.clone());
     let text = OPENAI.whole(&formatted).text;
     assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), super::arguments());
-    assert_eq!(ask(&|body| body["n"] = json!(3))["choices"].as_array().unwrap().len(), 3);
+    assert_eq!(send_body(&|body| body["n"] = json!(3))["choices"].as_array().unwrap().len(), 3);
 }
 
 #[test]
 fn embeddings_are_checked_and_stable() {
     let mock = mock();
-    let ask = |body: Value| {
-        send(&mock, &Asking { path: "/openai/v1/embeddings".to_owned(), headers: "", body })
+    let send_body = |body: Value| {
+        send(&mock, &MockRequest { path: "/openai/v1/embeddings".to_owned(), headers: "", body })
     };
-    let plain = ask(json!({"model": "m", "input": ["a", "b"], "dimensions": 4})).json();
+    let plain = send_body(json!({"model": "m", "input": ["a", "b"], "dimensions": 4})).json();
     assert_eq!(plain["data"][1]["embedding"].as_array().unwrap().len(), 4);
-    let packed =
-        ask(json!({"model": "m", "input": "a", "dimensions": 4, "encoding_format": "base64"}));
+    let packed = send_body(
+        json!({"model": "m", "input": "a", "dimensions": 4, "encoding_format": "base64"}),
+    );
     assert_eq!(packed.json()["data"][0]["embedding"].as_str().unwrap().len(), 24);
     for bad in [json!({"model": "m"}), json!({"model": "m", "input": "a", "input_type": "query"})] {
-        assert_eq!(ask(bad).status, 400);
+        assert_eq!(send_body(bad).status, 400);
     }
 }
 
 #[test]
 fn voyage_embeddings_have_their_own_format() {
     let mock = mock();
-    let ask = |body: Value| {
-        send(&mock, &Asking { path: "/voyage/v1/embeddings".to_owned(), headers: "", body })
+    let send_body = |body: Value| {
+        send(&mock, &MockRequest { path: "/voyage/v1/embeddings".to_owned(), headers: "", body })
     };
     let body =
         json!({"model": "v", "input": ["a"], "input_type": "query", "output_dimension": 256});
-    let embedded = ask(body).json();
+    let embedded = send_body(body).json();
     assert_eq!(embedded["data"][0]["embedding"].as_array().unwrap().len(), 256);
     assert!(embedded["usage"]["total_tokens"].is_u64());
     for name in ["dimensions", "user"] {
         let mut body = json!({"model": "v", "input": "a"});
         body[name] = json!(4);
-        let answer = ask(body);
+        let answer = send_body(body);
         assert_eq!(answer.status, 400);
         assert!(answer.json()["detail"].as_str().unwrap().contains(name));
     }

@@ -3,12 +3,14 @@
 use serde_json::{Value, json};
 
 use super::client::Answer;
-use super::{Asking, Call, ParsedAnswer, Spoken, check, check_refused, mock, schema, strict_mock};
+use super::{
+    Call, MockRequest, ParsedAnswer, Spoken, check, check_refused, mock, schema, strict_mock,
+};
 
 struct Responses;
 
 impl Spoken for Responses {
-    fn ask(&self, words: &str, stream: bool) -> Asking {
+    fn chat_request(&self, words: &str, stream: bool) -> MockRequest {
         let tool = |name: &str| json!({"type": "function", "name": name, "description": "d", "parameters": schema()});
         let body = json!({
             "model": "gpt-x",
@@ -17,16 +19,21 @@ impl Spoken for Responses {
             "tools": [tool("weather"), tool("clock")],
             "stream": stream,
         });
-        Asking { path: "/v1/responses".to_owned(), headers: "", body }
+        MockRequest { path: "/v1/responses".to_owned(), headers: "", body }
     }
 
-    fn go_on(&self, mut asking: Asking, answer: &Value, results: &[(Call, &str)]) -> Asking {
-        let input = asking.body["input"].as_array_mut().unwrap();
+    fn go_on(
+        &self,
+        mut request: MockRequest,
+        answer: &Value,
+        results: &[(Call, &str)],
+    ) -> MockRequest {
+        let input = request.body["input"].as_array_mut().unwrap();
         input.extend(answer["output"].as_array().unwrap().iter().cloned());
         for (call, text) in results {
             input.push(json!({"type": "function_call_output", "call_id": call.id, "output": text}));
         }
-        asking
+        request
     }
 
     fn whole(&self, answer: &Value) -> ParsedAnswer {

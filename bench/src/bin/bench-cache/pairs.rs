@@ -175,13 +175,13 @@ fn print_classes(scored: &[ScoredPair<'_>]) {
         count.0 += usize::from(one.is_served(MatchPolicy::default()));
         count.1 += 1;
     }
-    let told = |(served, all): (usize, usize)| match all {
+    let share = |(served, all): (usize, usize)| match all {
         0 => "–".to_owned(),
         _ => format!("{served} of {all} ({:.0} %)", 100.0 * served as f64 / all as f64),
     };
     for (category, [same, other]) in classes {
         let category = if category.is_empty() { "all" } else { category };
-        println!("| {category} | {} | {} |", told(same), told(other));
+        println!("| {category} | {} | {} |", share(same), share(other));
     }
 }
 

@@ -79,12 +79,12 @@ impl Stream {
         for threshold in THRESHOLDS {
             let match_policy = MatchPolicy { threshold };
             let percent = |count: usize| 100.0 * count as f64 / self.requests.len().max(1) as f64;
-            let told = |counts: &StreamCounts| {
+            let cells = |counts: &StreamCounts| {
                 format!("{:.1} % | {:.2} %", percent(counts.hits), percent(counts.wrong))
             };
             let cosine = self.run(match_policy, Policy::Cosine, None);
             let verifier = self.run(match_policy, Policy::Verifier, wrong_max);
-            println!("| {threshold:.2} | {} | {} |", told(&cosine), told(&verifier));
+            println!("| {threshold:.2} | {} | {} |", cells(&cosine), cells(&verifier));
         }
     }
 

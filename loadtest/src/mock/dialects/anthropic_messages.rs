@@ -89,14 +89,14 @@ fn check_results(
     parts: &[Part],
 ) -> Result<(), Refusal> {
     let mut left = open.to_vec();
-    let mut said_else = false;
+    let mut has_other_content = false;
     for (at, part) in parts.iter().enumerate() {
         let Part::Result { id, .. } = part else {
-            said_else = true;
+            has_other_content = true;
             continue;
         };
         match left.iter().position(|open| open == id) {
-            Some(_) if said_else => break,
+            Some(_) if has_other_content => break,
             Some(found) => {
                 left.remove(found);
             }

@@ -284,8 +284,8 @@ fn thought(script: &Script) -> bool {
 /// After a thought, the last text carries its signature, if no call does.
 fn sealed(mut parts: Vec<Value>, script: &Script) -> Vec<Value> {
     if thought(script) && script.calls().next().is_none() {
-        let is_told = |part: &&mut Value| part["thought"].is_null();
-        if let Some(part) = parts.iter_mut().rfind(is_told) {
+        let is_visible = |part: &&mut Value| part["thought"].is_null();
+        if let Some(part) = parts.iter_mut().rfind(is_visible) {
             part["thoughtSignature"] = json!(signature(HIDDEN_THINKING));
         }
     }

@@ -335,11 +335,11 @@ fn check_signature(part: &Node) -> Result<(), Refusal> {
 /// In the current turn each step's first call carries its signature.
 fn check_signatures(items: &[Node]) -> Result<(), Refusal> {
     let parts = |content: &Node| content.value["parts"].as_array().cloned().unwrap_or_default();
-    let asks = |content: &Node| {
+    let is_user_text = |content: &Node| {
         let is_user = content.value["role"] != json!("model");
         is_user && parts(content).iter().any(|part| part.get("text").is_some())
     };
-    let start = items.iter().rposition(asks).map_or(0, |at| at + 1);
+    let start = items.iter().rposition(is_user_text).map_or(0, |at| at + 1);
     for content in items.iter().skip(start) {
         let values = parts(content);
         let holds_call =

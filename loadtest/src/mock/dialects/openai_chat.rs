@@ -61,7 +61,7 @@ const CREATED: u64 = 1_700_000_000;
 pub struct Chat<'a>(pub &'a OpenAiPlace);
 
 impl Chat<'_> {
-    fn tells_thoughts(&self) -> bool {
+    fn returns_reasoning(&self) -> bool {
         *self.0 == OpenAiPlace::Compatible
     }
 
@@ -108,32 +108,35 @@ impl Chat<'_> {
         index: usize,
         events: &mut EventFrames,
     ) {
-        let mut tell = |delta: Value| events.delta(sse(&self.chunk(chat, index, delta, None)));
+        let mut send_delta =
+            |delta: Value| events.delta(sse(&self.chunk(chat, index, delta, None)));
         let content = if script.text().is_some() && script.stop != Stop::Refused {
             json!("")
         } else {
             Value::Null
         };
-        tell(json!({"role": "assistant", "content": content, "refusal": null}));
+        send_delta(json!({"role": "assistant", "content": content, "refusal": null}));
         let mut call_index = 0;
         for piece in &script.pieces {
             match piece {
-                Piece::Thought(text) if self.tells_thoughts() => {
-                    words_of(text).iter().for_each(|word| tell(json!({"reasoning_content": word})));
+                Piece::Thought(text) if self.returns_reasoning() => {
+                    words_of(text)
+                        .iter()
+                        .for_each(|word| send_delta(json!({"reasoning_content": word})));
                 }
                 Piece::Thought(_) | Piece::HiddenThinking => {}
                 Piece::Text(text) => {
                     let member = if script.stop == Stop::Refused { "refusal" } else { "content" };
-                    words_of(text).iter().for_each(|word| tell(json!({member: word})));
+                    words_of(text).iter().for_each(|word| send_delta(json!({member: word})));
                 }
                 Piece::Call { number, name, arguments } => {
                     let function = json!({"name": name, "arguments": ""});
                     let start = json!({"index": call_index, "id": call_id(*number), "type": "function", "function": function});
-                    tell(json!({"tool_calls": [start]}));
+                    send_delta(json!({"tool_calls": [start]}));
                     for fragment in fragments_of(&arguments.to_string()) {
                         let part =
                             json!({"index": call_index, "function": {"arguments": fragment}});
-                        tell(json!({"tool_calls": [part]}));
+                        send_delta(json!({"tool_calls": [part]}));
                     }
                     call_index += 1;
                 }
@@ -146,7 +149,7 @@ impl Chat<'_> {
 impl Dialect for Chat<'_> {
     fn read(&self, _: &Request, body: &Value) -> Result<ChatRequest, Refusal> {
         let root = Node::root(body);
-        if self.tells_thoughts() {
+        if self.returns_reasoning() {
             root.object().map(drop)?
         } else {
             root.only(MEMBERS)?
@@ -194,7 +197,7 @@ impl Dialect for Chat<'_> {
         }
         for piece in &script.pieces {
             match piece {
-                Piece::Thought(thought) if self.tells_thoughts() => {
+                Piece::Thought(thought) if self.returns_reasoning() => {
                     message["reasoning_content"] = json!(thought);
                 }
                 _ => {}

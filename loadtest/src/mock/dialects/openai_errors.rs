@@ -33,14 +33,14 @@ pub fn body(refusal: &Refusal) -> Value {
         }
         Flaw::Scripted => (format!("The mock was told to answer {}.", refusal.status), None),
     };
-    let (kind, told_code) = match refusal.status {
+    let (kind, default_code) = match refusal.status {
         429 => ("requests", Some("rate_limit_exceeded")),
         500.. => ("server_error", None),
         401 => ("invalid_request_error", Some("invalid_api_key")),
         404 => ("invalid_request_error", Some("model_not_found")),
         _ => ("invalid_request_error", None),
     };
-    json!({"message": message, "type": kind, "param": param, "code": code.or(told_code)})
+    json!({"message": message, "type": kind, "param": param, "code": code.or(default_code)})
 }
 
 /// A bearer token, or the header of Azure.

@@ -91,7 +91,7 @@ impl TokenUsage {
 struct Commands {
     think: bool,
     think_in_secret: bool,
-    say_why: bool,
+    explains: bool,
     calls: usize,
     refuse: bool,
     long: bool,
@@ -111,7 +111,7 @@ impl Commands {
             match piece.strip_prefix("then ").unwrap_or(piece) {
                 "think" => commands.think = true,
                 "think in secret" => commands.think_in_secret = true,
-                "say why" => commands.say_why = true,
+                "say why" => commands.explains = true,
                 "call the tool" => commands.calls = 1,
                 "call the tools" => commands.calls = 2,
                 "refuse" => commands.refuse = true,
@@ -151,7 +151,7 @@ impl Script {
         };
         if calls.is_empty() {
             pieces.push(Piece::Text(text(chat, &commands, &words)));
-        } else if commands.say_why {
+        } else if commands.explains {
             pieces.push(Piece::Text("I will ask the tool.".to_owned()));
         }
         pieces.extend(calls);
@@ -227,8 +227,8 @@ fn text(chat: &ChatRequest, commands: &Commands, words: &str) -> String {
         _ => None,
     });
     let echo = (!words.is_empty()).then(|| format!("You said: {words}"));
-    let said: Vec<_> = echo.into_iter().chain(results).collect();
-    if said.is_empty() { "You said nothing.".to_owned() } else { said.join(" ") }
+    let sentences: Vec<_> = echo.into_iter().chain(results).collect();
+    if sentences.is_empty() { "You said nothing.".to_owned() } else { sentences.join(" ") }
 }
 
 fn usage(chat: &ChatRequest, pieces: &[Piece], cached: bool) -> TokenUsage {

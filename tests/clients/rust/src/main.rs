@@ -37,8 +37,8 @@ async fn main() -> ExitCode {
         other => Err(format!("no such kind: {other}").into()),
     };
     match outcome {
-        Ok(told) => {
-            println!("{told}");
+        Ok(report) => {
+            println!("{report}");
             ExitCode::SUCCESS
         }
         Err(error) => {
