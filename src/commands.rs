@@ -1,8 +1,7 @@
 //! Commands that do one thing and end: the hash of a key, the files of a model, the cache's report,
 //! the lists of vendors and their models.
 //!
-//! They need no other thread; standard output holds what was asked for, standard error what is told
-//! besides.
+//! They need no other thread; results go to standard output, messages to standard error.
 
 use std::io::{self, Read, Write};
 use std::path::PathBuf;

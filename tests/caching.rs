@@ -511,7 +511,7 @@ fn identical_requests_in_flight_share_one_call() {
     gateway.expect_metric("ringgate_cache_joins_total", &[], 19.0);
 }
 
-/// A provider that streams "Hel", waits until it is told, and streams "lo" and the end.
+/// A provider that streams "Hel", waits for the signal, and streams "lo" and the end.
 fn halting() -> (Provider, Arc<AtomicBool>) {
     let go_on = Arc::new(AtomicBool::new(false));
     let may_go_on = Arc::clone(&go_on);
@@ -616,7 +616,7 @@ fn slow_leader_does_not_stall_followers() {
             }
             visit.send(event(FINISH).as_bytes());
             visit.send(event("[DONE]").as_bytes());
-            // It closes without the last chunk, when all has been said.
+            // It closes without the last chunk, after all events.
         }
     });
     let gateway = Gateway::start(&format!("{FOUR_SHARDS}{}", provider.section("p", "")));

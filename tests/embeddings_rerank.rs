@@ -182,7 +182,7 @@ fn single_input_providers_are_called_per_text() {
     assert_eq!(provider.request_count(), 2);
     gateway.expect_metric("ringgate_tokens_total", &["input"], 1.0);
 
-    // So it is where other targets may follow, which begin anew.
+    // The same if further targets may follow.
     let config = json!({ "strategy": { "mode": "fallback" },
         "targets": [{ "provider": "p" }, { "provider": "p" }] });
     let fields = format!("x-ringgate-config: {config}\r\n");

@@ -198,7 +198,7 @@ fn overrides_are_applied_to_forms_and_logged() {
             &sent[sent.len() - 300..]
         );
     }
-    // What a form cannot say is told.
+    // Edits that a form cannot express are reported.
     let log = stand.gateway.folder.path().join("requests.jsonl");
     let read = || std::fs::read_to_string(&log).unwrap_or_default();
     eventually("both are logged", || read().lines().count() == 2);

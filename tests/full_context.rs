@@ -1,4 +1,5 @@
-//! A full context is told in the words that the client's agent knows, whoever says it and how.
+//! Context overflow: each client gets the error that its vendor's agents recognize, however the
+//! provider reports it.
 
 use serde_json::{Value, json};
 

@@ -458,7 +458,7 @@ pub struct Response {
     pub status: u16,
     pub fields: HashMap<String, String>,
     pub body: Vec<u8>,
-    /// False if the connection ended before the framing said so.
+    /// False if the connection ended before the framing did.
     pub complete: bool,
 }
 

@@ -471,7 +471,7 @@ fn unknown_paths_and_methods_are_rejected() {
     stand.check_health();
 }
 
-/// The request line has said which dialect the client speaks.
+/// The path of the request line determines the client's dialect.
 #[test]
 fn rejected_heads_use_the_dialect_of_their_path() {
     let stand = Stand::new();

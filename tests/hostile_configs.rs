@@ -1,5 +1,5 @@
-//! Configs of request headers that cost more than they say: memory, time and provider calls of one
-//! request stay within a hundred times of what the client has sent, and each bound is told.
+//! Expensive configs in request headers: memory, time and provider calls of one request stay within
+//! a hundred times of the client's bytes, and each limit is reported.
 
 use std::time::{Duration, Instant};
 

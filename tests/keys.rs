@@ -109,7 +109,7 @@ targets = [{{ provider = "one" }}]
         match expected {
             Ok(number) => {
                 if request.contains(" /v1/responses") {
-                    // Told in other words.
+                    // The same response in another dialect.
                     assert!(response.status == 200 && text.contains("\"Hi\""), "{text}");
                 } else {
                     assert_eq!((response.status, text.as_str()), (200, CHAT_ANSWER), "{request}");
@@ -206,7 +206,7 @@ fn every_key_header_is_authenticated_alike() {
     let in_query = format!("{CHAT_PATH}?key={OPEN}&api-key={OPEN}");
     stand.check(&post(&in_query, "", &chat("gpt-4o")), DENIED);
     stand.check("GET /v1/models HTTP/1.1\r\nhost: a\r\n\r\n", DENIED);
-    // A stranger is told so before its body costs anything.
+    // An unknown key is rejected before its body is read.
     let endless =
         format!("POST {CHAT_PATH} HTTP/1.1\r\nhost: a\r\ncontent-length: 9000000\r\n\r\n");
     stand.check(&endless, DENIED);

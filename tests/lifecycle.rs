@@ -140,7 +140,7 @@ fn drain_timeout_is_enforced() {
     assert!(!response.complete && !response.text().contains("[DONE]"));
     assert_eq!(gateway.exit_code(), Some(0));
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
-    // What the provider had sent by then is told all the same.
+    // Bytes received from the provider so far are still delivered.
     let log = gateway.folder.path().join("requests.jsonl");
     let line = std::fs::read_to_string(log).expect("the log");
     let line: serde_json::Value = serde_json::from_str(line.trim()).expect("one line of JSON");

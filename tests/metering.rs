@@ -1,4 +1,4 @@
-//! Usage, metrics and the request log: what was used is counted once, and dropped lines are said.
+//! Usage, metrics and the request log: usage is counted once, and dropped log lines are counted.
 
 use crate::harness::{
     CHAT_ANSWER, Gateway, Provider, STREAM_HEAD, chat, delta, event, eventually, json_answer, post,

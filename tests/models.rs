@@ -1,4 +1,4 @@
-//! Models: which are listed, under which names, whom a name reaches, and what is refused because the
+//! Models: the list and its names, the provider of a name, and requests that are rejected because the
 //! catalogue knows that a model cannot do it.
 
 use serde_json::{Value, json};

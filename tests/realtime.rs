@@ -111,7 +111,7 @@ impl Peer {
     }
 }
 
-/// A provider that agrees to every handshake and then does what it is told.
+/// A provider that accepts every handshake and then runs a script.
 fn provider(talk: impl Fn(&mut Peer) + Send + Sync + 'static) -> Provider {
     provider_with_handshake(consent(""), talk)
 }
@@ -305,7 +305,7 @@ fn close_reply_is_relayed() {
     assert_eq!(logged(&gateway)["outcome"], "success");
 }
 
-/// Once both have said so a session is over, although neither hangs up.
+/// After both close frames the session is over, although neither side closes the connection.
 #[test]
 fn session_ends_after_close_handshake() {
     for client_begins in [true, false] {
@@ -573,7 +573,7 @@ fn idle_session_is_closed() {
     let gateway = Gateway::start(&settings);
     let (_, mut client) = Peer::open(&gateway, "/v1/realtime?model=m", "");
     let begun = Instant::now();
-    // What is said now and then keeps it open beyond the limit.
+    // Occasional traffic keeps it open beyond the limit.
     while begun.elapsed() < Duration::from_millis(800) {
         assert!(client.send(TEXT, b"still here"));
         assert!(client.frame().is_some());

@@ -22,7 +22,7 @@ fn secret(provider: &str) -> &'static str {
     SECRETS.iter().find(|(name, _)| *name == provider).expect("a provider of the stand").1
 }
 
-/// One server behind a provider of each dialect, which answers as it is told.
+/// One server behind a provider of each dialect, with a scripted response.
 struct Stand {
     gateway: Gateway,
     answer: Arc<Mutex<String>>,

@@ -1,4 +1,4 @@
-//! Routes from outside: who is asked after whom, what the client sees of it, and when it ends.
+//! Routes end to end: order of targets, what the client sees, and when a request ends.
 //!
 //! Whole answers and their attempts; streams, health and the other ways to choose have their own files.
 
@@ -412,7 +412,7 @@ fn retries_precede_failover() {
     let expected = [(FIRST, 503), (FIRST, 503), (FIRST, 503), (SECOND, 200)];
     story_is(&response, &expected, "two retries");
     assert_eq!(retries(&response), Some("0"), "of the target that has answered");
-    // A target that wants to be left alone for long is not waited for where there is another.
+    // A long `retry-after` is not honored if another target is available.
     let stand = Stand::new(vec![failing(429, "retry-after: 30\r\n"), well()]);
     let begun = Instant::now();
     let response = stand.send_chat(&config);

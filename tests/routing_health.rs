@@ -16,7 +16,7 @@ use crate::routing::{
 const FIRST: &str = "config.targets[0]";
 const SECOND: &str = "config.targets[1]";
 
-/// A status that is told only when it is another again.
+/// A status that is sent only once it has changed.
 const WAITS: u16 = 0;
 
 /// A provider whose status can be moved.

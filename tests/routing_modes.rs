@@ -1,7 +1,6 @@
-//! The ways to choose, from outside: who is asked, who is left alone, what a client sees of it and
-//! what is counted.
+//! Routing strategies end to end: which targets are called or skipped, what a client sees, and costs.
 //!
-//! Fallback, retries, streams, health and what a route does to a request have their own files.
+//! Fallback, retries, streams, health and request edits have their own files.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -372,7 +371,7 @@ fn canary_gets_its_percentage() {
         let [_, second] = shares_of(&stand, 300, &canary(percent));
         assert!(expected.contains(&second), "{percent}: {second}");
     }
-    // A failure is told, not mended, and a canary that is out gives its share back.
+    // A failure is delivered without failover, and an ejected canary gives its share back.
     let stand = Stand::new(vec![well(), failing(500, "")]);
     for _ in 0..5 {
         story_is(

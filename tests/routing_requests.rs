@@ -1,5 +1,5 @@
-//! What a request says to its route, and what the route does with it: conditions, edits of the body,
-//! limits of time, configs in headers, and what is told of it all.
+//! Requests and routes: conditions, body edits, timeouts, configs in headers, and how they are
+//! reported.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -182,7 +182,7 @@ fn request_timeout_bounds_all_attempts() {
         ("nested", request(&nested, "", &chat("m")), 504, within),
         ("a stream, nested", request(&nested, "", &stream("m")), 504, within),
         ("retries", retried("p0"), 504, &[("config", 504)]),
-        // What cannot be waited for is told at once.
+        // A timeout that cannot be met is reported at once.
         ("a wait for a retry", retried("p2"), 503, &[("config", 503)]),
         ("by name", named("x-portkey-config: r\r\n"), 504, one),
         ("the header", request(&fallback(2), HEADER, &chat("m")), 504, one),

@@ -1,5 +1,5 @@
-//! Streams of routes: until the first content another target may be asked, and the client sees nothing
-//! of the failed one; from then on a break is told and never hidden.
+//! Streams of routes: before the first content a request may fail over, and the client sees nothing
+//! of the failed target; after it, a failure ends the stream with an error.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

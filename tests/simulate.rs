@@ -406,8 +406,8 @@ impl Reply {
         let mut ending = dice.pick(&[Ending::Length, Ending::Chunks, Ending::Close]);
         ending = match fault {
             BadChunk => Ending::Chunks,
-            // Without framing, half an answer followed by an orderly close cannot be told from a
-            // whole one in all cases; nor can surplus.
+            // Without framing, a partial response followed by an orderly close cannot always be
+            // distinguished from a complete one; nor can surplus.
             CutByEnd | SurplusAtOnce | SurplusLater | Twice | EndLater
                 if ending == Ending::Close =>
             {
@@ -418,8 +418,8 @@ impl Reply {
         let is_stream = matches!(scenario, Scenario::Stream { .. }) && !dice.percent(10);
         let (content, content_type, body) = if is_stream {
             let include_usage = scenario == Scenario::Stream { include_usage: true };
-            // Without framing, a stream that ends with an error is told from one that was cut off
-            // by a second error event, and by nothing else.
+            // Without framing, only a second error event distinguishes a stream that ends with an
+            // error from a truncated one.
             let last = match fault {
                 Fault::Content => Last::Nothing,
                 // They are about a connection that is kept.
@@ -571,7 +571,7 @@ enum Last {
     Nothing,
 }
 
-/// The events a client shall see, and the stream as the provider sends it.
+/// The events that a client must see, and the stream as the provider sends it.
 fn events(
     dice: &mut Dice,
     mark: &str,
@@ -904,7 +904,7 @@ impl Plan {
             assert!(requests.is_empty() || !ended, "seed {seed}: a request was left out");
             let last = served.last().and_then(|index| self.requests[*index].reply.as_ref());
             if last.is_some_and(|it| it.ends_later) && requests.len() == served.len() + 1 {
-                // It was on its way when that came, and has gone out anew elsewhere.
+                // It was in flight at that time, and was sent again on another connection.
                 requests.pop();
                 seen.overtaken += 1;
             }

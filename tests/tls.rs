@@ -287,7 +287,7 @@ fn new_connections_get_reloaded_certificate() {
     old.check();
     let shown = der(&stand.identity.certificate).to_vec();
     assert_eq!(old.server_certificate(), shown);
-    // What cannot be used changes nothing, and is told.
+    // Invalid settings change nothing, and are reported.
     let (new, other) = (stand.authority.sign("127.0.0.1"), stand.authority.sign("127.0.0.1"));
     let half = &new.certificate[..new.certificate.len() / 2];
     let (certificate, key) =
@@ -320,7 +320,7 @@ fn new_connections_get_reloaded_certificate() {
     eventually("it is refused", || stand.count_printed("keeping the current settings") == 7);
     assert_eq!(stand.gateway.metric("ringgate_settings_reload_errors_total", &[]), 7.0);
     assert_eq!(stand.count_printed("settings reloaded"), 0);
-    // No secret in what was told.
+    // No secret in any message.
     for secret in [&new.key, &other.key] {
         let line = secret.lines().nth(1).expect("a line of the key");
         assert_eq!(stand.count_printed(line), 0);
@@ -532,7 +532,7 @@ fn client_certificate_is_sent_to_provider() {
     }
 }
 
-/// With TLS the end of a connection is only the end of an answer if the provider said so.
+/// Over TLS, only an authenticated end of the connection ends a response.
 #[test]
 fn truncated_tls_response_is_invalid() {
     let folder = Folder::new();

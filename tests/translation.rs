@@ -340,7 +340,7 @@ fn broken_stream_never_looks_complete() {
             let chunks = decode(client, &response.body);
             assert!(!chunks.contains(&Chunk::Done), "{name}: {}", response.text());
             let is_error = |chunk: &Chunk| matches!(chunk, Chunk::Error(_));
-            // Where bytes still pass as they are, a cut stream is told by the cut, too.
+            // In pass-through, truncation alone marks a broken stream.
             assert!(
                 chunks.iter().any(is_error) || !response.complete,
                 "{name}: {}",

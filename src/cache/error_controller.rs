@@ -39,7 +39,7 @@ const UPDATE_EVERY: u64 = 256;
 pub struct ErrorLimit {
     /// `semantic_cache.threshold`: a bar is never lower.
     pub threshold: f32,
-    /// Wrong answers, as a share of look-ups, that are put up with.
+    /// Maximum share of lookups that are answered incorrectly.
     pub max_error_rate: f32,
 }
 

@@ -81,7 +81,7 @@ fn without_please(text: &str) -> Option<&str> {
 }
 
 /// A full stop at the end, and a question mark where the words ask as well: `the shop is closed?` is
-/// no statement. More than one mark is left alone.
+/// no statement. Several marks are not changed.
 fn without_mark(text: &str) -> Option<&str> {
     let stated = text.strip_suffix(['.', '。']);
     let question = || text.strip_suffix(['?', '？']).filter(|rest| is_question(rest));

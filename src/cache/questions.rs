@@ -259,7 +259,7 @@ impl Partition {
         let (number, _) = found.remove();
         if let Some(item) = self.items.get_mut(number as usize) {
             self.index.remove(number);
-            // Its memory is of no use to the next.
+            // The next one cannot reuse its memory.
             item.profile = Profile::of("");
             self.free.push(number);
         }

@@ -23,7 +23,7 @@ use crate::inference::{
 };
 
 /// Texts that may wait for each embedder thread. At 1 ms for a text, none waits longer than the default
-/// of `semantic_cache.timeout_ms`; more would wait in vain.
+/// of `semantic_cache.timeout_ms`; more could not finish in time.
 const QUEUE_PER_THREAD: usize = 32;
 
 /// Tokens of a question, at most: 64 of its own. What is longer holds more than one vector can represent,

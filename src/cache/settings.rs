@@ -67,7 +67,7 @@ pub struct SemanticLimits {
     pub model_dirs: Vec<PathBuf>,
     /// Cosine from which a neighbor counts as near, 0.5 to 1.
     pub threshold: f32,
-    /// Wrong answers, as a share of look-ups, that are put up with; none: nobody counts.
+    /// Maximum share of lookups that are answered incorrectly; `None`: not limited.
     pub max_error_rate: Option<f32>,
     /// For routes that do not say it.
     pub mode: SemanticMode,

@@ -119,7 +119,7 @@ async fn relay_session(
     exchange.record.client.request_bytes += session.from_client.bytes();
     exchange.record.client.response_bytes += session.from_provider.bytes();
     exchange.record.metering.usage = session.usage();
-    // The provider first: its session must not go on while a slow client is being told.
+    // The provider first: its session must not continue during a slow write to the client.
     drop(response);
     if let Some(close_frame) = session.close_frame(&ended) {
         let limit = Instant::now().after(session::CLOSE_GRACE);

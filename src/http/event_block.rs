@@ -6,7 +6,7 @@
 use super::event::SseEvent;
 use std::ops::Range;
 
-/// What the lines of one block said. Ranges count from the start of the block.
+/// The fields of one event block. Ranges count from the start of the block.
 #[derive(Default)]
 pub(super) struct Block {
     name: Option<Range<usize>>,

@@ -6,7 +6,7 @@
 //! ambiguous is refused, never repaired.
 //!
 //! Absent on purpose: sockets, timers, HTTP/2, content codings, `CONNECT`, and the forwarding of raw
-//! head, chunk or event bytes: each message is read whole and written anew. `Upgrade` is a field like
+//! head, chunk or event bytes: each message is parsed whole and encoded again. `Upgrade` is a field like
 //! any other of one hop: who asks for another protocol, and takes a 101 for an answer, has left HTTP
 //! behind with it.
 

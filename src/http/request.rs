@@ -167,7 +167,7 @@ impl RequestHead {
         }
         let method = line.get(..first_space).unwrap_or_default();
         let target = line.get(first_space.saturating_add(1)..last_space).unwrap_or_default();
-        // The version comes first, so that an HTTP/2 preface is told as what it is.
+        // The version is checked first, so that an HTTP/2 preface is recognized.
         self.version = Version::read(line.get(last_space.saturating_add(1)..).unwrap_or_default())?;
         if !is_token(method) {
             return Err(malformed);

@@ -196,7 +196,7 @@ mod tests {
     const LIMITS: HeadLimits =
         HeadLimits { head_bytes_max: 400, target_bytes_max: 8, fields_max: 10 };
 
-    /// What a head said, the same however its bytes are cut.
+    /// The parsed head, the same for any split of its bytes.
     fn parse(input: &[u8], method: Method) -> Result<Option<(usize, ResponseHead)>, HeadError> {
         let parse_by = |size: usize| {
             let mut head = ResponseHead::default();

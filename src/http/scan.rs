@@ -64,7 +64,7 @@ impl HeadScan {
     }
 
     /// The start line without its CRLF; none while it is incomplete. Longer than `line_bytes_max`:
-    /// `TargetTooLong`, told before the line is complete.
+    /// `TargetTooLong`, detected before the line is complete.
     pub(super) fn start_line(
         &mut self,
         window: &[u8],

@@ -2,7 +2,7 @@
 
 use crate::base::{Diagnostics, Pattern, member_path};
 
-/// An optional allow-list of paths: absent means that nothing is said, an empty one allows nothing.
+/// An optional allow-list of paths: absent means no restriction, an empty one allows nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Endpoints(Option<Vec<Pattern>>);
 

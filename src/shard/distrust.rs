@@ -1,7 +1,7 @@
 //! Shared by the pools of all shards: whether a provider has sent unsolicited bytes.
 //!
-//! A provider that has done so once may do so during a request, when such bytes cannot be told from
-//! the response. So for some time no connection to it is reused, on any shard.
+//! A provider that has done so once may do so during a request, when such bytes cannot be
+//! distinguished from the response. So for some time no connection to it is reused, on any shard.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

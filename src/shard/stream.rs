@@ -26,7 +26,7 @@ use super::socket::{self, PeekResult};
 use super::tls::{TlsAcceptor, TlsSession};
 use super::writer::{WriteSink, Writer};
 
-/// What is nearer answers too fast to be told by time.
+/// Below this round-trip time, timing cannot distinguish a response from earlier bytes.
 const ROUND_TRIP_MIN: Duration = Duration::from_micros(200);
 
 /// Smallest read: a usual request with its head. An idle connection holds this much memory.
@@ -241,7 +241,7 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         // A read in flight keeps the descriptor open until its cancellation is reaped; the peer
-        // shall see the end now.
+        // must see the end now.
         self.handle.shutdown();
         self.handle.descriptor.set(None);
     }

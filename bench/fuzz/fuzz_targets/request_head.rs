@@ -30,7 +30,7 @@ fuzz_target!(|data: &[u8]| {
     // What follows a head is none of its business.
     let alone = parse(&input[..taken], taken).expect("accepted before").expect("complete");
     assert_eq!((alone.0, shown(&alone.1)), (taken, shown(&head)));
-    // Written anew, it reads the same.
+    // Encoded again, it parses the same.
     let mut out = Vec::new();
     let query = head.query().map(|query| ["?", query].concat()).unwrap_or_default();
     write_request_line(&mut out, head.method(), &[head.path(), &query]);

@@ -1,5 +1,4 @@
-//! The same words in another arrangement: who does what to whom, whose is what, which is more than
-//! which.
+//! The same words in another arrangement, which changes agent and object, possession or comparison.
 //!
 //! Both questions are cut into phrases at prepositions, conjunctions, auxiliaries and marks. A phrase
 //! that both have may stand anywhere; of the words that are left none may have changed places. A passive

@@ -1,5 +1,5 @@
-//! The closed classes of English: the words that say who does what to whom, whether, when and how
-//! much. Words that one question exchanges for another without changing its answer are one entry.
+//! The closed classes of English: function words for agent, object, negation, time and quantity.
+//! Words that one question exchanges for another without changing its answer are one entry.
 //!
 //! Long because the tables are meant to be read side by side.
 

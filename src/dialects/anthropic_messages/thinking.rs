@@ -130,7 +130,8 @@ impl Plan {
         warnings: &mut Warnings,
     ) -> Self {
         if settings.tokens_max.is_some() {
-            warnings.changed("the budget of thoughts", "told as an effort, as this model wants it");
+            warnings
+                .changed("the budget of thoughts", "sent as an effort, which this model requires");
         }
         let effort = settings.effort_name().and_then(|name| effort(name, rules, warnings));
         Self { thinking: Some(Thinking::Adaptive), effort, ..self }

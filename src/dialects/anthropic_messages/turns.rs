@@ -140,7 +140,7 @@ fn messages<'r>(
             } else if !parts.is_empty() {
                 warnings.changed(
                     "a system message inside the conversation",
-                    "told in its place by the user, between <system> and </system>",
+                    "sent as user text at its place, between <system> and </system>",
                 );
                 add(&mut messages, "user", merged_text(&parts));
             }

@@ -109,7 +109,8 @@ impl<'r> Thinking<'r> {
             return budget.map_or(Self::Unset, Self::Budget);
         }
         if settings.tokens_max.is_some() && settings.effort.is_none() {
-            warnings.changed("the bound of thoughts", "told as an effort, as this model wants it");
+            warnings
+                .changed("the bound of thoughts", "sent as an effort, which this model requires");
         }
         let display = match (settings.is_shown, &settings.summary) {
             (Some(false), _) => Some("omitted"),
@@ -293,7 +294,7 @@ mod tests {
         check(&effort("xhigh"), NEW_CLAUDE, adaptive("xhigh"), "");
         let nearest = "changed reasoning effort: low, the nearest that this model takes";
         check(&effort("minimal"), NEW_CLAUDE, adaptive("low"), nearest);
-        let warning = "changed the bound of thoughts: told as an effort, as this model wants it";
+        let warning = "changed the bound of thoughts: sent as an effort, which this model requires";
         check(&budget(4000), NEW_CLAUDE, adaptive("low"), warning);
         let off = fields(json!({"thinking": {"type": "disabled"}}));
         check(&effort("none"), NEW_CLAUDE, off, "");

@@ -68,7 +68,7 @@ fn original(value: Node<'_>, source: Option<Node<'_>>) -> Json {
                 ("sources", Some(source)) => {
                     object.array("sources", |array| array.raw(&source.json()));
                 }
-                // The index is written anew with each message.
+                // Each message has its own index.
                 ("content_index", _) => {}
                 _ => object.raw(key, &member.json()),
             }

@@ -84,7 +84,7 @@ fn write_result(
     message.text("role", "tool");
     message.text("tool_call_id", &result.id);
     if result.is_error {
-        warnings.dropped("is_error", "cohere-chat tells it in words only");
+        warnings.dropped("is_error", "cohere-chat reports errors in text only");
     }
     let is_image = |part: &Part| matches!(part.content, Content::Image(_));
     if result.parts.iter().any(is_image) {

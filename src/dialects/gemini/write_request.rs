@@ -292,7 +292,7 @@ fn thinking(
                 let level = rules.least_effort().map(|least| level(least).0);
                 let tokens = rules.thinking_tokens_min;
                 if level.is_some() || tokens.is_some() {
-                    let how = "set to the least, this model cannot be told not to think";
+                    let how = "set to the minimum, thinking cannot be disabled for this model";
                     warnings.changed("reasoning", how);
                 }
                 match level {

@@ -114,7 +114,7 @@ fn write_result(
     message.text("role", "tool");
     message.text("tool_call_id", &result.id);
     if result.is_error {
-        warnings.dropped("is_error of a tool result", "openai-chat tells it in words only");
+        warnings.dropped("is_error of a tool result", "openai-chat reports errors in text only");
     }
     // Imitators reject images in results as well.
     if !result.parts.iter().all(is_text) {

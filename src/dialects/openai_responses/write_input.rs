@@ -122,7 +122,7 @@ impl Writer<'_, '_> {
         cache: Option<CachePoint>,
     ) -> Result<(), Unsupported> {
         if result.is_error {
-            let why = "openai-responses tells it in words only";
+            let why = "openai-responses reports errors in text only";
             self.warnings.dropped("is_error of a tool result", why);
         }
         if cache.is_some() {

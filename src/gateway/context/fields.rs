@@ -131,8 +131,8 @@ pub(crate) fn client_fields<'h>(
     })
 }
 
-/// The query as it travels on, if it does: without credentials, which travel in a field. Google's
-/// `generateContent` has its path and query made anew.
+/// The query to forward, if any: without credentials, which are sent in a field. Path and query of
+/// Google's `generateContent` are composed by the gateway.
 pub(crate) fn client_query(head: &RequestHead, endpoint: Option<Endpoint>) -> Option<Cow<'_, str>> {
     let query = head.query().filter(|_| endpoint != Some(Endpoint::GenerateContent))?;
     let query = without_parameters(Cow::Borrowed(query), is_credential_parameter);

@@ -123,7 +123,7 @@ mod tests {
         )
     }
 
-    /// Input, output, cached and heard tokens, the same however the bytes are cut.
+    /// Input, output, cached and audio tokens, the same for any split of the bytes.
     fn check(bytes: &[u8], expected: Option<(u64, u64, u64, u64)>) {
         for size in [1, 2, 5, 1024, bytes.len()] {
             let (mut frames, mut meter) = (Frames::default(), Meter::default());

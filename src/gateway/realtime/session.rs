@@ -212,8 +212,8 @@ impl RealtimeSession {
             Either::Right((ended, _)) => return ended,
         };
         if is_up && self.is_refused() {
-            // A write to the client that has just ended must be seen to have ended, or it could not be
-            // told why.
+            // A pending write to the client that has completed must be polled, so that the error
+            // event can follow it.
             poll_fn(|task| {
                 let _ = down.as_mut().poll(task);
                 Poll::Ready(())
@@ -226,8 +226,8 @@ impl RealtimeSession {
             true => (&self.from_client, &self.from_provider),
             false => (&self.from_provider, &self.from_client),
         };
-        // Who has said that it ends is answered; of who takes nothing any more, the last words may be
-        // on their way.
+        // A close frame is answered. The last frames of a side that reads nothing any more may be in
+        // flight.
         let is_answered = from_ended.has_closed.get() && !from_other.has_closed.get();
         if is_answered || stop == Stop::Receiver {
             let grace = Instant::now().after(CLOSE_GRACE);

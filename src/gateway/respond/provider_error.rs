@@ -76,7 +76,7 @@ async fn send_json(
     Ok(())
 }
 
-/// A JSON response that is written anew.
+/// A JSON response that is encoded again.
 pub(crate) fn json_response(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,

@@ -179,7 +179,7 @@ fn receive(
         .map_err(|error| upstream_request.invalid_because("its stream is malformed", error))
 }
 
-/// Looks at each complete event and encodes what the client shall see.
+/// Inspects each complete event and encodes the client's events.
 fn drain_events(
     exchange: &mut Exchange<'_>,
     (upstream_request, response): (&UpstreamRequest, &UpstreamResponse),

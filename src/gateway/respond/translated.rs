@@ -1,8 +1,8 @@
 //! Stage `respond` where client and provider have different dialects.
 //!
-//! Whole answers are read whole and written anew. Streams go piece by piece: all that one read of the
-//! provider brought goes out in one write. What the client gets ends as its dialect wants it, and only
-//! where the provider's answer was complete.
+//! JSON responses are read whole and encoded again. Streams are translated incrementally:
+//! everything from one read of the provider is sent in one write. The client's stream ends as its
+//! dialect requires, and only if the provider's response was complete.
 
 use super::body::{keep_whole, tier_of};
 use super::provider_error;

@@ -1,4 +1,4 @@
-//! The request as a provider gets it: written anew from what was understood, never copied raw.
+//! The request as it is sent to a provider: encoded from its parsed parts, never copied raw.
 
 use std::borrow::Cow;
 

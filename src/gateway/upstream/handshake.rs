@@ -2,7 +2,7 @@
 //! and its response.
 //!
 //! The client's nonce travels on, so that one answer is right for both; it is checked where it comes
-//! from the provider and computed anew for the client. Of the subprotocols one may be a key, which
+//! from the provider and computed again for the client. Of the subprotocols one may be a key, which
 //! stays here, as do parameters of the query that could name another model or credential.
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};

@@ -174,8 +174,8 @@ fn dialect_pair(
     DialectPair { client, provider, is_translated }
 }
 
-/// True for a stream in Amazon's frames, which carry sums of what they hold: each is read and written
-/// anew.
+/// True for a stream in Amazon's framing, whose checksums cover the payload: each message is
+/// decoded and encoded again.
 fn has_frames(request: &Request) -> bool {
     request.endpoint == Endpoint::Converse && request.is_stream()
 }

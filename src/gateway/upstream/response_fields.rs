@@ -29,7 +29,7 @@ fn mask_fields(
     upstream_request.mask(written, Scrutiny::of_status(head.status()));
 }
 
-/// The same without those that describe the content of its body, which is written anew.
+/// The same without the fields that describe the body, which is encoded again.
 pub(crate) fn write_provider_fields_without_content(
     out: &mut Vec<u8>,
     upstream_request: &UpstreamRequest,

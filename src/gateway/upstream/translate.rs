@@ -62,7 +62,7 @@ fn chat(
     let mut warnings = Warnings::default();
     let mut body = Vec::with_capacity(capacity(request));
     let tool_names = if dialects.0 == dialects.1 && format == ResponseFormat::Own {
-        // The answer alone is written anew.
+        // Only the response is translated.
         write_own_body(request, edits, &mut body);
         ToolNames::default()
     } else {

@@ -31,7 +31,7 @@ const SPELLING_BYTES_MAX: usize = 3 + 2 * NESTING_MAX;
 pub(crate) enum Scrutiny {
     /// For a success, which passes as it is.
     Usual,
-    /// For errors, and for what is decoded and written anew.
+    /// For errors, and for responses that are decoded and encoded again.
     Close,
 }
 
@@ -48,7 +48,7 @@ impl Scrutiny {
         if is_error { Self::Close } else { Self::of_status(status) }
     }
 
-    /// The same where it is decoded and written anew, so that escapes would come to an end.
+    /// The same for a body that is decoded and encoded again, which would resolve escapes.
     pub(crate) fn of_decoded_body(status: u16, body: &[u8]) -> Self {
         if ESCAPE.find(body).is_some() { Self::Close } else { Self::of_body(status, body) }
     }

@@ -44,7 +44,7 @@ pub struct PreparedSettings {
     model_names: HashSet<String>,
 }
 
-/// The settings are well formed, but their TLS material is of no use.
+/// The settings are well formed, but their TLS material is unusable.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
     /// The certificate or key of the listener.

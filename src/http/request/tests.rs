@@ -8,7 +8,7 @@ use proptest::prelude::*;
 const LIMITS: HeadLimits =
     HeadLimits { head_bytes_max: 400, target_bytes_max: 100, fields_max: 10 };
 
-/// What a head said, or why it was refused, if the bytes come all at once, in halves and one by
+/// The parsed head, or why it was rejected, if the bytes arrive all at once, in halves and one by
 /// one.
 fn parse(input: &[u8]) -> Result<Option<(usize, RequestHead)>, HeadError> {
     let parse_by = |size: usize| {
