@@ -1,7 +1,7 @@
 //! The citations of a response: search results (`groundingMetadata`) and recitations
 //! (`citationMetadata`).
 //!
-//! Google counts positions in bytes of a part, the canonical form in characters of a text; [`Words`]
+//! Google counts positions in bytes of a part, the canonical form in characters of a text; [`TextOffsets`]
 //! converts them. A citation with an original is a recitation, one without is a search result.
 
 use crate::llm::{Citation, Dialect, DialectJson, Node, ObjectWriter};
