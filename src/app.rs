@@ -117,10 +117,9 @@ pub fn serve(options: &ServeOptions) -> anyhow::Result<()> {
     let files = raise_file_limit().context("cannot raise the limit of open files")?;
     // Held until the end, so that the port stays ours also while no shard listens.
     let (_port, listen) = bind_listener(settings.server.listen)?;
-    settings.server.listen = listen;
     let admin_listener = TcpListener::bind(settings.server.admin_listen)
         .with_context(|| format!("cannot listen on {} (admin)", settings.server.admin_listen))?;
-    settings.server.admin_listen = admin_listener.local_addr()?;
+    settings.set_bound_addresses(listen, admin_listener.local_addr()?);
     // Here, so that no request has to wait for it. It takes memory that a gateway without vendors
     // does not need; there the first client that names a preset of its own waits the few milliseconds.
     if settings.providers.iter().any(|provider| provider.preset.is_some()) {

@@ -93,6 +93,33 @@ fn reload_is_atomic() {
 }
 
 #[test]
+fn reload_names_all_settings_that_need_a_restart() {
+    let gateway = Gateway::start("[server]\nbody_bytes_max = 4096\n");
+    let file = gateway.folder.path().join("ringgate.toml");
+    let body = chat(&"m".repeat(3_000));
+    let reload = |settings: &str| {
+        std::fs::write(&file, format!("[server]\nbody_bytes_max = 2048\n{settings}"))
+            .expect("the file");
+        gateway.signal("HUP");
+    };
+    // The flag stands above `shards` of the file, and the port 0 of both addresses is a bound one.
+    reload(
+        "listen = \"127.0.0.1:0\"\nshards = 7\nbusy_poll_us = 5\nadmin_token = \"canary-5e77\"\n\
+         [log]\nrequests = \"stdout\"\n",
+    );
+    let refusal = "reload failed, keeping the current settings: server.admin_token, \
+                   server.busy_poll_us, log.requests cannot change without a restart";
+    eventually("the refusal", || gateway.has_said(refusal));
+    assert!(!gateway.has_said("canary-5e77"));
+    assert_eq!(gateway.post(CHAT_PATH, &body).status, 200);
+    gateway.expect_metric("ringgate_settings_reload_errors_total", &[], 1.0);
+
+    reload("");
+    gateway.expect_metric("ringgate_settings_reloads_total", &[], 1.0);
+    eventually("the new limit", || gateway.post(CHAT_PATH, &body).status == 413);
+}
+
+#[test]
 fn drain_finishes_streams_and_rejects_new_connections() {
     let go_on = Arc::new(AtomicBool::new(false));
     let goes_on = Arc::clone(&go_on);

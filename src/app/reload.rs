@@ -1,13 +1,11 @@
 //! SIGHUP: the settings are read again, and published whole or not at all.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::bail;
 
 use super::ControlThread;
 use crate::base::log_message;
-use crate::config::Settings;
 use crate::gateway::{self, PreparedSettings};
 use crate::telemetry::Counter;
 
@@ -38,41 +36,12 @@ impl ControlThread {
 
     fn prepare_reload(&self) -> anyhow::Result<PreparedSettings> {
         let mut settings = self.options.load()?;
-        let old = &*self.current();
-        let bound = |wanted: SocketAddr, now: SocketAddr| {
-            wanted == now || wanted.port() == 0 && wanted.ip() == now.ip()
-        };
-        if !bound(settings.server.listen, old.server.listen) {
-            bail!("server.listen cannot change without a restart");
+        let running = self.current();
+        let changed = settings.restart_required(&running);
+        if !changed.is_empty() {
+            bail!("{} cannot change without a restart", changed.join(", "));
         }
-        if !bound(settings.server.admin_listen, old.server.admin_listen) {
-            bail!("server.admin_listen cannot change without a restart");
-        }
-        if settings.server.shards != old.server.shards {
-            bail!("server.shards cannot change without a restart");
-        }
-        if settings.server.busy_poll != old.server.busy_poll {
-            bail!("server.busy_poll_us cannot change without a restart");
-        }
-        if settings.server.admin_token != old.server.admin_token {
-            bail!("server.admin_token cannot change without a restart");
-        }
-        if settings.admin != old.admin {
-            bail!("admin.hosts cannot change without a restart");
-        }
-        if settings.cache.folder != old.cache.folder {
-            bail!("cache.dir cannot change without a restart");
-        }
-        let tier =
-            |it: &Settings| (it.semantic_cache.model_dirs.clone(), it.semantic_cache.threads);
-        if tier(&settings) != tier(old) {
-            bail!("semantic_cache.model_dir and .threads cannot change without a restart");
-        }
-        if settings.log != old.log {
-            bail!("log.requests cannot change without a restart");
-        }
-        settings.server.listen = old.server.listen;
-        settings.server.admin_listen = old.server.admin_listen;
+        settings.set_bound_addresses(running.server.listen, running.server.admin_listen);
         Ok(gateway::prepare_settings(Arc::new(settings), &self.services.targets)?)
     }
 }

@@ -60,6 +60,15 @@ impl Schema {
         rename_camel_case(&self.0, value, path, diagnostics);
     }
 
+    /// The members that are marked `restart_required`, those of inner tables included: the path of each, and
+    /// its value in `value`, else its default.
+    #[must_use]
+    pub fn restart_values(&self, value: &Value, path: &str) -> Vec<(String, Value)> {
+        let mut found = Vec::new();
+        collect_restart_values(&self.0, Some(value), path, &mut found);
+        found
+    }
+
     /// Removes members from `value` that the schema does not have, and returns their paths.
     pub fn take_unknown(&self, value: &mut Value, path: &str) -> Vec<String> {
         let mut taken = Vec::new();
@@ -85,6 +94,8 @@ pub struct Member {
     pub table: Option<Schema>,
     /// True for a list.
     pub is_list: bool,
+    /// True if it is marked `restart_required`: a reload cannot change it.
+    pub needs_restart: bool,
 }
 
 impl Member {
@@ -100,6 +111,7 @@ impl Member {
             example: schema.get("examples").and_then(|examples| examples.get(0)).cloned(),
             table: inner.get("properties").map(|_| Schema(inner.clone())),
             is_list: items.is_some(),
+            needs_restart: needs_restart(schema),
         }
     }
 }
@@ -209,6 +221,31 @@ fn rename_camel_case(schema: &Value, value: &mut Value, path: &str, diagnostics:
             }
         }
         _ => {}
+    }
+}
+
+/// The marker of a setting that a reload cannot change, `#[schemars(extend("restart_required" = true))]`.
+fn needs_restart(schema: &Value) -> bool {
+    schema.get("restart_required") == Some(&Value::Bool(true))
+}
+
+fn collect_restart_values(
+    schema: &Value,
+    value: Option<&Value>,
+    path: &str,
+    found: &mut Vec<(String, Value)>,
+) {
+    let members = without_null(schema).get("properties").and_then(Value::as_object);
+    for (name, schema) in members.into_iter().flatten() {
+        let path = member_path(path, name);
+        let value = value.and_then(|value| value.get(name)).filter(|value| !value.is_null());
+        if needs_restart(schema) {
+            let mut value = value.or_else(|| schema.get("default")).cloned().unwrap_or_default();
+            whole_number(&mut value);
+            found.push((path, value));
+        } else {
+            collect_restart_values(schema, value, &path, found);
+        }
     }
 }
 
@@ -409,7 +446,7 @@ mod tests {
     #[serde(default, deny_unknown_fields)]
     struct Outer {
         /// A number.
-        #[schemars(range(min = 1, max = 10))]
+        #[schemars(range(min = 1, max = 10), extend("restart_required" = true))]
         number: u64,
         word: Option<String>,
         choice: Option<Choice>,
@@ -432,7 +469,7 @@ mod tests {
     #[serde(default, deny_unknown_fields)]
     struct Inner {
         flag: bool,
-        #[schemars(length(min = 1, max = 3))]
+        #[schemars(length(min = 1, max = 3), extend("restart_required" = true))]
         text: Option<String>,
     }
 
@@ -491,5 +528,20 @@ mod tests {
         assert_eq!(takes, expected);
         let number = shape.members().next().expect("the first member");
         assert_eq!((number.text.as_str(), number.default), ("A number.", Some(json!(5))));
+        let marked = shape.members().filter(|member| member.needs_restart);
+        assert_eq!(marked.map(|member| member.name).collect::<Vec<_>>(), ["number"]);
+    }
+
+    #[test]
+    fn marked_members_are_found_with_their_values() {
+        let shape = Schema::of::<Outer>();
+        for (value, number, text) in [
+            (json!({}), json!(5), json!(null)),
+            (json!({"number": 7.0, "inner": null}), json!(7), json!(null)),
+            (json!({"number": null, "inner": {"text": "a"}}), json!(5), json!("a")),
+        ] {
+            let expected = [("p.number".to_owned(), number), ("p.inner.text".to_owned(), text)];
+            assert_eq!(shape.restart_values(&value, "p"), expected, "{value}");
+        }
     }
 }

@@ -30,6 +30,7 @@ pub struct CacheSettings {
     bytes_max: u64,
     /// Folder where answers survive a restart, as readable text, in up to about twice `bytes_max`.
     /// Empty: they are kept in memory only. A path starts at the directory of the settings file.
+    #[schemars(extend("restart_required" = true))]
     dir: String,
 }
 
@@ -95,6 +96,7 @@ pub struct SemanticSettings {
     enabled: bool,
     /// Folder of the model that `ringgate models fetch` brings. A path starts at the directory of the
     /// settings file, or where there is none, at the working directory.
+    #[schemars(extend("restart_required" = true))]
     model_dir: String,
     /// Cosine from which two questions may be one; below it nothing is served. Above it guards and a
     /// verifier decide.
@@ -110,7 +112,7 @@ pub struct SemanticSettings {
     /// `shadow.jsonl` in `cache.dir`, for `ringgate cache report`. A route may say it for itself.
     mode: String,
     /// Embedder threads; 0: a quarter of the cores, at least one. They run at a lower priority than the shards.
-    #[schemars(range(max = 1_024))]
+    #[schemars(range(max = 1_024), extend("restart_required" = true))]
     threads: usize,
     /// How long a request waits for the semantic tier before it goes on without, in milliseconds.
     #[schemars(range(min = 1, max = 10_000))]

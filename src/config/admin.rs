@@ -16,6 +16,7 @@ pub(super) struct AdminSettings {
     /// Host names under which the admin API is called, without port. IP addresses and `localhost`
     /// are always allowed; any other name is rejected with 421, since a web page could otherwise
     /// reach the API by DNS rebinding. `/healthz`, `/readyz` and `/metrics` respond under any name.
+    #[schemars(extend("restart_required" = true))]
     hosts: Vec<String>,
 }
 

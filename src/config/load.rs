@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::Settings;
 use super::interpolate::Sources;
 use super::overrides::Overrides;
+use super::restart::RestartSettings;
 use super::sections::Sections;
 use crate::base::{Diagnostic, Diagnostics, open_to_read};
 
@@ -91,7 +92,7 @@ impl Settings {
         Self::load_with(file, overrides, &|name| std::env::var(name).ok())
     }
 
-    fn parse(
+    pub(super) fn parse(
         text: &str,
         file: &Path,
         overrides: &Overrides,
@@ -108,7 +109,9 @@ impl Settings {
             .resolve(toml::Value::Table(table), "", &mut diagnostics)
             .and_then(|value| if let Value::Object(map) = value { Some(map) } else { None })
             .unwrap_or_default();
-        let sections = Sections { written, directory, sources, diagnostics: &mut diagnostics };
+        let restart = RestartSettings::default();
+        let sections =
+            Sections { written, directory, sources, diagnostics: &mut diagnostics, restart };
         let settings = sections.settings(overrides);
         match settings {
             Some(settings) if diagnostics.is_empty() => Ok(settings),

@@ -21,6 +21,7 @@ pub enum RequestLog {
 pub(super) struct LogSettings {
     /// Request log, one JSON line per request: `off`, `stdout`, or the path of a file to append to.
     /// Relative to the directory of the settings file. Prompts and responses are not logged.
+    #[schemars(extend("restart_required" = true))]
     requests: String,
 }
 

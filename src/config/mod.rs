@@ -12,11 +12,10 @@ mod log;
 mod overrides;
 #[cfg(test)]
 mod reference;
+mod restart;
 mod sections;
 mod server;
-
-use std::collections::HashMap;
-use std::sync::Arc;
+mod settings;
 
 pub use admin::Admin;
 pub use egress::Egress;
@@ -24,43 +23,4 @@ pub use load::LoadError;
 pub use log::RequestLog;
 pub use overrides::Overrides;
 pub use server::{Server, ServerTlsFiles};
-
-use crate::cache::{CacheLimits, SemanticLimits};
-use crate::keys::KeyRing;
-use crate::llm::Catalog;
-use crate::providers::Provider;
-use crate::routing::Route;
-
-/// All settings, validated; shared by all shards and never changed.
-#[derive(Debug)]
-pub struct Settings {
-    /// The gateway itself.
-    pub server: Server,
-    /// The admin listener.
-    pub admin: Admin,
-    /// Connections other than to providers.
-    pub egress: Egress,
-    /// The request log.
-    pub log: RequestLog,
-    /// In the order of the file; never empty.
-    pub providers: Vec<Arc<Provider>>,
-    /// Known models and their prices, with the operator's corrections.
-    pub catalog: Catalog,
-    /// Cache limits.
-    pub cache: CacheLimits,
-    /// Settings of the semantic cache.
-    pub semantic_cache: SemanticLimits,
-    /// Virtual keys.
-    pub keys: KeyRing,
-    /// Routes by name; their providers exist.
-    pub routes: HashMap<String, Arc<Route>>,
-    by_name: HashMap<String, Arc<Provider>>,
-}
-
-impl Settings {
-    /// The provider of that name, without `@`.
-    #[must_use]
-    pub fn provider(&self, name: &str) -> Option<&Arc<Provider>> {
-        self.by_name.get(name)
-    }
-}
+pub use settings::Settings;

@@ -19,15 +19,16 @@ use crate::providers::{PRESETS, ProviderSettings};
 use crate::routing::RouteSettings;
 
 /// One section of the file.
-struct Section {
+pub(super) struct Section {
     /// Its heading on the page.
-    title: &'static str,
+    pub(super) title: &'static str,
     /// Its header in the example file.
     example: &'static str,
-    shape: Schema,
+    pub(super) shape: Schema,
 }
 
-fn sections() -> [Section; 10] {
+/// All sections, in the order of the page.
+pub(super) fn sections() -> [Section; 10] {
     let section = |title, example, shape| Section { title, example, shape };
     [
         section("server", "server", Schema::of::<ServerSettings>()),
@@ -59,6 +60,9 @@ Ringgate reads one TOML file: `--config FILE`, else `./ringgate.toml` if it exis
   without the line end at its end. One that is missing is a problem. `$${` stands for `${`.
 - Relative paths start at the directory of the settings file.
 - A NAME is 1 to 64 of `a-z`, `0-9`, `.`, `_` and `-`, of which the first is a letter or digit.
+- SIGHUP reads the file again. The new settings replace the old ones as a whole: a file with a problem, or
+  with another value for a setting whose change needs a restart, changes nothing, and the message on
+  standard error names every such setting.
 - With no file, or a file that names no provider, there is the built-in provider `echo`, and one
   provider for each variable of the list at the end of this page that is set.
 
@@ -94,7 +98,7 @@ fn page_section(out: &mut String, title: &str, path: &str, shape: &Schema) {
             Some(value) => format!("`{}`", toml_text(value)),
             None => String::new(),
         };
-        let (name, takes, text) = (&member.name, cell(&member.takes), cell(&member.text));
+        let (name, takes, text) = (&member.name, cell(&member.takes), cell(&meaning(member)));
         let _ = writeln!(out, "| `{name}` | {takes} | {default} | {text} |");
     }
     for member in &members {
@@ -134,7 +138,7 @@ fn example() -> String {
 
 fn example_member(out: &mut String, member: &Member) {
     out.push('\n');
-    for line in wrap(&member.text, 96) {
+    for line in wrap(&meaning(member), 96) {
         let _ = writeln!(out, "# {line}");
     }
     let name = &member.name;
@@ -143,6 +147,11 @@ fn example_member(out: &mut String, member: &Member) {
         (None, Some(value)) => writeln!(out, "# {name} = {}", toml_text(value)),
         (None, None) => writeln!(out, "# {name} = …"),
     };
+}
+
+fn meaning(member: &Member) -> String {
+    let restart = if member.needs_restart { " A change needs a restart." } else { "" };
+    format!("{}{restart}", member.text)
 }
 
 fn wrap(text: &str, width: usize) -> Vec<String> {

@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::admin::AdminSettings;
@@ -14,6 +16,7 @@ use super::egress::EgressSettings;
 use super::interpolate::Sources;
 use super::log::LogSettings;
 use super::overrides::Overrides;
+use super::restart::RestartSettings;
 use super::server::ServerSettings;
 use super::{Admin, Egress, RequestLog, Server, Settings};
 use crate::base::{Diagnostics, Schema, Secret, did_you_mean, member_path};
@@ -51,6 +54,8 @@ pub(super) struct Sections<'a> {
     pub(super) sources: Sources<'a>,
     /// The diagnostics so far.
     pub(super) diagnostics: &'a mut Diagnostics,
+    /// The settings read so far that only a restart changes.
+    pub(super) restart: RestartSettings,
 }
 
 impl<'a> Sections<'a> {
@@ -85,6 +90,7 @@ impl<'a> Sections<'a> {
             keys: KeyRing::new(keys),
             routes,
             by_name,
+            restart: self.restart,
         })
     }
 
@@ -95,8 +101,16 @@ impl<'a> Sections<'a> {
         }
     }
 
+    /// A section that stands once in the file.
+    fn section<T: DeserializeOwned + JsonSchema>(&mut self, name: &str) -> Option<T> {
+        let written = self.written.remove(name).unwrap_or(Value::Object(Map::new()));
+        let schema = Schema::of::<T>();
+        self.restart.extend(schema.restart_values(&written, name));
+        schema.read(written, name, self.diagnostics)
+    }
+
     fn server(&mut self, overrides: &Overrides) -> Option<Server> {
-        let mut written = self.written.remove("server").unwrap_or(Value::Object(Map::new()));
+        let written = self.written.entry("server").or_insert(Value::Object(Map::new()));
         if let Some(members) = written.as_object_mut() {
             let given = [
                 ("listen", overrides.listen.map(|it| it.to_string().into())),
@@ -107,51 +121,40 @@ impl<'a> Sections<'a> {
                 members.extend(value.map(|value| (name.to_owned(), value)));
             }
         }
-        let settings: ServerSettings =
-            Schema::of::<ServerSettings>().read(written, "server", self.diagnostics)?;
+        let settings: ServerSettings = self.section("server")?;
         settings.check("server", self.sources.read_file, self.diagnostics)
     }
 
     fn admin(&mut self) -> Option<Admin> {
-        let written = self.written.remove("admin").unwrap_or(Value::Object(Map::new()));
-        let settings: AdminSettings =
-            Schema::of::<AdminSettings>().read(written, "admin", self.diagnostics)?;
+        let settings: AdminSettings = self.section("admin")?;
         Some(settings.check("admin", self.diagnostics))
     }
 
     fn egress(&mut self) -> Option<Egress> {
-        let written = self.written.remove("egress").unwrap_or(Value::Object(Map::new()));
-        let settings: EgressSettings =
-            Schema::of::<EgressSettings>().read(written, "egress", self.diagnostics)?;
+        let settings: EgressSettings = self.section("egress")?;
         Some(settings.check("egress", self.diagnostics))
     }
 
     fn log(&mut self) -> Option<RequestLog> {
-        let written = self.written.remove("log").unwrap_or(Value::Object(Map::new()));
-        let settings: LogSettings =
-            Schema::of::<LogSettings>().read(written, "log", self.diagnostics)?;
+        let settings: LogSettings = self.section("log")?;
         settings.check("log", self.directory, self.diagnostics)
     }
 
     fn cache(&mut self) -> Option<CacheLimits> {
-        let written = self.written.remove("cache").unwrap_or(Value::Object(Map::new()));
-        let settings: CacheSettings =
-            Schema::of::<CacheSettings>().read(written, "cache", self.diagnostics)?;
+        let settings: CacheSettings = self.section("cache")?;
         Some(settings.check(self.directory))
     }
 
     fn semantic_cache(&mut self) -> Option<SemanticLimits> {
-        let mut written =
-            self.written.remove("semantic_cache").unwrap_or(Value::Object(Map::new()));
-        self.accept_old_name(&mut written, "semantic_cache", ("wrong_max", "max_error_rate"));
-        let settings: SemanticSettings =
-            Schema::of::<SemanticSettings>().read(written, "semantic_cache", self.diagnostics)?;
+        self.accept_old_name("semantic_cache", ("wrong_max", "max_error_rate"));
+        let settings: SemanticSettings = self.section("semantic_cache")?;
         settings.check(self.directory, self.diagnostics)
     }
 
     /// Renames a setting from its old name to the new one. A diagnostic if both are given.
-    fn accept_old_name(&mut self, written: &mut Value, section: &str, (old, new): (&str, &str)) {
-        let Some(members) = written.as_object_mut() else { return };
+    fn accept_old_name(&mut self, section: &str, (old, new): (&str, &str)) {
+        let written = self.written.get_mut(section).and_then(Value::as_object_mut);
+        let Some(members) = written else { return };
         let Some(value) = members.remove(old) else { return };
         if members.contains_key(new) {
             let message = format!("`{new}` is set too, and both are one setting");

@@ -72,19 +72,22 @@ pub struct ServerTlsFiles {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct ServerSettings {
     /// Address and port for clients. Use `0.0.0.0:8080` or `[::]:8080` to listen on all interfaces.
+    #[schemars(extend("restart_required" = true))]
     listen: String,
     /// Address and port for health, metrics, the admin API and the dashboard. Do not expose it to
     /// clients.
+    #[schemars(extend("restart_required" = true))]
     admin_listen: String,
     /// Bearer token of the admin API, as a reference. Required unless `admin_listen` is a loopback
     /// address.
+    #[schemars(extend("restart_required" = true))]
     admin_token: Option<Secret>,
     /// Threads that serve requests, each pinned to a core. 0: one per available core.
-    #[schemars(range(min = 0, max = 1024))]
+    #[schemars(range(min = 0, max = 1024), extend("restart_required" = true))]
     shards: usize,
     /// How long a shard busy-polls before it sleeps, in microseconds. 0: never. A higher value
     /// trades CPU time for latency. Needs io_uring.
-    #[schemars(range(min = 0, max = 1_000_000))]
+    #[schemars(range(min = 0, max = 1_000_000), extend("restart_required" = true))]
     busy_poll_us: u64,
     /// Longest JSON body of a request, in bytes. Raise it for messages with many or large images.
     #[schemars(range(min = 1024, max = 1_073_741_824))]
