@@ -120,6 +120,29 @@ fn reload_names_all_settings_that_need_a_restart() {
 }
 
 #[test]
+fn reload_changes_how_long_an_address_is_used() {
+    let answer = json_answer("200 OK", "connection: close\r\n", CHAT_ANSWER);
+    let provider = Provider::always(answer);
+    let settings = |dns_ttl_ms: u64| {
+        let section = provider.section("p", "").replace("127.0.0.1", "localhost");
+        format!("[server]\ndns_ttl_ms = {dns_ttl_ms}\n{section}")
+    };
+    let gateway = Gateway::start(&settings(86_400_000));
+    let lookups = || gateway.metric("ringgate_dns_lookups_total", &[]);
+    for _ in 0..2 {
+        assert_eq!(gateway.post(CHAT_PATH, &chat("m")).status, 200);
+    }
+    eventually("the look-up is counted", || lookups() > 0.0);
+    let file = gateway.folder.path().join("ringgate.toml");
+    std::fs::write(&file, settings(1)).expect("the file");
+    gateway.signal("HUP");
+    eventually("the address is looked up for each connection", || {
+        assert_eq!(gateway.post(CHAT_PATH, &chat("m")).status, 200);
+        lookups() > 2.0
+    });
+}
+
+#[test]
 fn drain_finishes_streams_and_rejects_new_connections() {
     let go_on = Arc::new(AtomicBool::new(false));
     let goes_on = Arc::clone(&go_on);

@@ -78,7 +78,12 @@ impl Dialer {
         Self { resolver: None, scripted, lookups: Cell::new(0), counts: Rc::default() }
     }
 
-    /// Appends a connection to be returned after all earlier ones.
+    /// Keeps answers of the name cache for `dns_ttl` from now on.
+    pub fn set_dns_ttl(&self, dns_ttl: Duration) {
+        self.resolver.iter().for_each(|resolver| resolver.set_ttl(dns_ttl));
+    }
+
+    /// Connects to `connection` when all that were given before have been used.
     pub fn script(&self, connection: Connection) {
         self.scripted.borrow_mut().push_back(connection);
     }

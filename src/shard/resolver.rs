@@ -4,7 +4,7 @@
 //! cached for `dns_ttl_ms`. While lookups fail, the last good result is used: a failing resolver
 //! must not take down providers that are up. The cache is bounded by the hosts in the settings.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 // tidy: blocking, getaddrinfo runs on an offload thread only
@@ -43,12 +43,21 @@ struct Entry {
 /// One shard's DNS cache.
 pub(super) struct Resolver {
     entries: RefCell<HashMap<String, Entry>>,
-    ttl: Duration,
+    ttl: Cell<Duration>,
 }
 
 impl Resolver {
     pub(super) fn new(ttl: Duration) -> Self {
-        Self { entries: RefCell::new(HashMap::new()), ttl }
+        Self { entries: RefCell::new(HashMap::new()), ttl: Cell::new(ttl) }
+    }
+
+    /// Keeps answers for `ttl` from now on. What is kept by another value is looked up again when it is
+    /// next needed.
+    pub(super) fn set_ttl(&self, ttl: Duration) {
+        if self.ttl.replace(ttl) != ttl {
+            let now = Instant::now();
+            self.entries.borrow_mut().values_mut().for_each(|entry| entry.fresh_until = now);
+        }
     }
 
     /// All addresses of `host`, in the system's order of preference. `on_lookup` is called only if
@@ -83,7 +92,7 @@ impl Resolver {
         let mut entries = self.entries.borrow_mut();
         let Some(entry) = entries.get_mut(host) else { return answer };
         if entry.pending.take().is_some() {
-            let ttl = if answer.is_ok() { self.ttl } else { FAILURE_TTL };
+            let ttl = if answer.is_ok() { self.ttl.get() } else { FAILURE_TTL };
             entry.fresh_until = Instant::now().after(ttl);
             match answer {
                 Ok(addresses) => {

@@ -107,7 +107,10 @@ impl Worker {
         // The control thread has built the same before it published; what fails here is the
         // system's doing (memory), and the settings in force stay in force.
         match built {
-            Ok(snapshot) => *self.snapshot.borrow_mut() = Rc::new(snapshot),
+            Ok(snapshot) => {
+                self.dialer.set_dns_ttl(snapshot.settings.server.dns_ttl);
+                *self.snapshot.borrow_mut() = Rc::new(snapshot);
+            }
             Err(_) => self.recorder.count(Counter::SettingsReloadErrors),
         }
     }
