@@ -21,7 +21,7 @@ use super::server::ServerSettings;
 use super::{Admin, Egress, RequestLog, Server, Settings};
 use crate::base::{Diagnostics, Schema, Secret, did_you_mean, member_path};
 use crate::cache::{CacheLimits, CacheSettings, SemanticLimits, SemanticSettings};
-use crate::keys::{KeyRing, KeySettings, VirtualKey};
+use crate::keys::{KeySet, KeySettings, VirtualKey};
 use crate::llm::{Catalog, ModelSettings};
 use crate::providers::{BaseUrl, ConfigSources, PRESETS, Provider, ProviderSettings, preset};
 use crate::routing::{Route, RouteSettings, Target};
@@ -87,7 +87,7 @@ impl<'a> Sections<'a> {
             semantic_cache: semantic?,
             providers,
             catalog,
-            keys: KeyRing::new(keys),
+            keys: KeySet::new(keys),
             routes,
             by_name,
             restart: self.restart,

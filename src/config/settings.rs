@@ -10,7 +10,7 @@ use super::log::RequestLog;
 use super::restart::RestartSettings;
 use super::server::Server;
 use crate::cache::{CacheLimits, SemanticLimits};
-use crate::keys::KeyRing;
+use crate::keys::KeySet;
 use crate::llm::Catalog;
 use crate::providers::Provider;
 use crate::routing::Route;
@@ -35,8 +35,8 @@ pub struct Settings {
     /// Settings of the semantic cache.
     pub semantic_cache: SemanticLimits,
     /// Virtual keys.
-    pub keys: KeyRing,
-    /// Routes by name; their providers exist.
+    pub keys: KeySet,
+    /// Routes by name; each names only providers that exist.
     pub routes: HashMap<String, Arc<Route>>,
     pub(super) by_name: HashMap<String, Arc<Provider>>,
     /// What only a restart changes.

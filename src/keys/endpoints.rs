@@ -3,7 +3,7 @@
 use crate::base::{Diagnostics, Pattern, member_path};
 
 /// An optional allow-list of paths: absent means no restriction, an empty one allows nothing.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Endpoints(Option<Vec<Pattern>>);
 
 impl Endpoints {

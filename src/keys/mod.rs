@@ -5,21 +5,21 @@
 
 mod endpoints;
 mod hash;
+mod key_set;
 mod settings;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use foldhash::HashMap;
-
 pub use endpoints::Endpoints;
 pub use hash::{HashParseError, KeyHash};
+pub use key_set::{KeyChange, KeySet};
 pub use settings::KeySettings;
 
 use crate::base::Patterns;
 
 /// One virtual key, as checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VirtualKey {
     /// The operator's name for it; safe in labels and logs. Shared with the events of its requests.
     pub name: Arc<str>,
@@ -43,39 +43,5 @@ impl VirtualKey {
     #[must_use]
     pub fn is_limited(&self) -> bool {
         !(self.models.allow_all() && self.routes.allow_all())
-    }
-}
-
-/// All virtual keys, found by the hash of a presented secret.
-#[derive(Debug, Default)]
-pub struct KeyRing {
-    keys: HashMap<KeyHash, Arc<VirtualKey>>,
-}
-
-impl KeyRing {
-    /// Builds the ring; the caller has refused equal hashes.
-    #[must_use]
-    pub fn new(keys: impl IntoIterator<Item = VirtualKey>) -> Self {
-        Self { keys: keys.into_iter().map(|key| (key.hash, Arc::new(key))).collect() }
-    }
-
-    /// True if no key is configured, so that none is asked for.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        self.keys.is_empty()
-    }
-
-    /// The key whose secret was presented.
-    ///
-    /// The look-up goes by a keyed 256-bit hash: what timing could tell is about the hash, not
-    /// about the secret, and the final comparison is constant in time.
-    #[must_use]
-    pub fn find(&self, presented: &[u8]) -> Option<&Arc<VirtualKey>> {
-        self.keys.get(&KeyHash::of(presented))
-    }
-
-    /// All keys, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<VirtualKey>> {
-        self.keys.values()
     }
 }
