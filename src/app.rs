@@ -102,7 +102,7 @@ pub fn check(options: &FileOptions) -> anyhow::Result<()> {
     let providers = settings.providers.len();
     let keys = settings.keys.iter().count();
     let routes = settings.routes.len();
-    gateway::prepare_settings(Arc::new(settings), &TargetRegistry::new(Instant::now()))?;
+    gateway::prepare_settings(settings, &TargetRegistry::new(Instant::now()))?;
     let mut out = io::stdout();
     writeln!(out, "settings are good: {providers} providers, {keys} keys, {routes} routes")?;
     Ok(())
@@ -126,7 +126,7 @@ pub fn serve(options: &ServeOptions) -> anyhow::Result<()> {
         Catalog::warm();
     }
     let targets = TargetRegistry::new(Instant::now());
-    let prepared = Arc::new(gateway::prepare_settings(Arc::new(settings), &targets)?);
+    let prepared = Arc::new(gateway::prepare_settings(settings, &targets)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Before the first client is served: without a handler SIGTERM would end the process at once.
     let signals = runtime.block_on(async { Signals::new() })?;
@@ -231,8 +231,8 @@ impl ControlThread {
         Ok(control)
     }
 
-    fn current(&self) -> Arc<Settings> {
-        Arc::clone(self.settings.borrow().settings())
+    fn current(&self) -> Settings {
+        self.settings.borrow().settings().clone()
     }
 
     fn start_credentials(&mut self) -> anyhow::Result<()> {
@@ -243,9 +243,9 @@ impl ControlThread {
             let full = mailboxes.iter_mut().filter_map(|it| it.send(command()).err()).count();
             full == 0
         };
-        let providers = &self.current().providers;
+        let providers = self.current().providers;
         let refresher = CredentialRefresher::start(
-            providers,
+            providers.iter().as_slice(),
             Arc::clone(&self.services.metrics),
             Box::new(deliver),
         );
@@ -393,7 +393,7 @@ impl ControlThread {
 
 /// The exporters that the settings turn on.
 fn export_settings(settings: &Settings) -> ExportSettings {
-    let request_log = match &settings.log {
+    let request_log = match &*settings.log {
         RequestLog::Off => None,
         RequestLog::Stdout => Some(LogTarget::Stdout),
         RequestLog::File(path) => Some(LogTarget::File(path.clone())),

@@ -97,7 +97,7 @@ pub fn fetch_model(options: &FetchOptions) -> anyhow::Result<()> {
 pub fn cache_report(options: &ReportOptions) -> anyhow::Result<()> {
     let folder = match &options.dir {
         Some(dir) => dir.clone(),
-        None => options.file.load(&Overrides::default())?.cache.folder.context(
+        None => options.file.load(&Overrides::default())?.cache.folder.clone().context(
             "cache.dir is empty, so nothing was written down; name another folder with --dir",
         )?,
     };

@@ -116,6 +116,7 @@ fn reload_names_all_settings_that_need_a_restart() {
 
     reload("");
     gateway.expect_metric("ringgate_settings_reloads_total", &[], 1.0);
+    eventually("what changed", || gateway.has_said("settings reloaded, changed: server"));
     eventually("the new limit", || gateway.post(CHAT_PATH, &body).status == 413);
 }
 

@@ -79,7 +79,7 @@ fn every_seed_completes() {
 fn published(file: &Path) -> Arc<PreparedSettings> {
     let settings = Settings::load(Some(file), &|_| None).expect("legal settings");
     Arc::new(
-        prepare_settings(Arc::new(settings), &TargetRegistry::new(Instant::now()))
+        prepare_settings(settings, &TargetRegistry::new(Instant::now()))
             .expect("settings without TLS"),
     )
 }

@@ -65,7 +65,7 @@ pub fn publish_settings() -> Result<Arc<PreparedSettings>> {
     std::fs::write(&path, text).context("cannot write the settings")?;
     let settings = Settings::load(Some(&path), &|_| None);
     std::fs::remove_file(&path).context("cannot remove the settings")?;
-    Ok(Arc::new(prepare_settings(Arc::new(settings?), &TargetRegistry::new(Instant::now()))?))
+    Ok(Arc::new(prepare_settings(settings?, &TargetRegistry::new(Instant::now()))?))
 }
 
 /// A shard's worker with its provider. It must live on a shard.

@@ -6,7 +6,7 @@ use anyhow::bail;
 
 use super::ControlThread;
 use crate::base::log_message;
-use crate::gateway::{self, PreparedSettings};
+use crate::gateway::PreparedSettings;
 use crate::telemetry::Counter;
 
 impl ControlThread {
@@ -17,15 +17,18 @@ impl ControlThread {
         }
         match self.prepare_reload() {
             Ok(prepared) => {
-                let settings = Arc::clone(prepared.settings());
+                let settings = prepared.settings().clone();
                 self.services.cache.limit(&settings.cache);
                 let before = self.settings.send_replace(Arc::new(prepared));
-                self.retired.push(before);
                 if let Some(credentials) = &self.credentials {
-                    credentials.publish(&settings.providers);
+                    credentials.publish(settings.providers.iter().as_slice());
                 }
                 self.services.metrics.count(Counter::SettingsReloads);
-                log_message("settings reloaded");
+                match settings.changed_sections(before.settings()).join(", ") {
+                    changed if changed.is_empty() => log_message("settings reloaded, none changed"),
+                    changed => log_message(format_args!("settings reloaded, changed: {changed}")),
+                }
+                self.retired.push(before);
             }
             Err(error) => {
                 self.services.metrics.count(Counter::SettingsReloadErrors);
@@ -36,12 +39,13 @@ impl ControlThread {
 
     fn prepare_reload(&self) -> anyhow::Result<PreparedSettings> {
         let mut settings = self.options.load()?;
-        let running = self.current();
-        let changed = settings.restart_required(&running);
+        let running = self.settings.borrow();
+        let server = &running.settings().server;
+        let changed = settings.restart_required(running.settings());
         if !changed.is_empty() {
             bail!("{} cannot change without a restart", changed.join(", "));
         }
-        settings.set_bound_addresses(running.server.listen, running.server.admin_listen);
-        Ok(gateway::prepare_settings(Arc::new(settings), &self.services.targets)?)
+        settings.set_bound_addresses(server.listen, server.admin_listen);
+        Ok(running.updated(settings)?)
     }
 }

@@ -378,7 +378,7 @@ mod tests {
         assert_eq!(server.admin_listen.to_string(), "127.0.0.1:8081");
         assert_eq!(server.body_bytes_max, 10_485_760);
         assert_eq!(server.keep_alive_timeout, Duration::from_secs(75));
-        assert_eq!(settings.log, RequestLog::Off);
+        assert_eq!(*settings.log, RequestLog::Off);
         assert!(settings.keys.is_open() && settings.routes.is_empty());
     }
 
@@ -425,7 +425,7 @@ mod tests {
             "#,
         );
         assert_eq!(settings.server.custom_hosts, ["models.internal:8000"]);
-        assert_eq!(settings.log, RequestLog::File("logs/requests.jsonl".into()));
+        assert_eq!(*settings.log, RequestLog::File("logs/requests.jsonl".into()));
         let names: Vec<&str> = settings.providers.iter().map(|p| p.name.as_str()).collect();
         assert_eq!(names, ["zebra", "ant"], "the order of the file");
         let zebra = settings.provider("zebra").expect("configured");
@@ -433,7 +433,7 @@ mod tests {
         assert!(matches!(&zebra.origin, Origin::Http(url) if url.tls));
         assert!(zebra.fields.iter().any(|field| field.value.reveal().ends_with(CANARY)));
         assert!(!format!("{settings:?}").contains(CANARY));
-        let route = settings.routes.get("support").expect("configured");
+        let route = settings.routes.find("support").expect("configured");
         let target = route.only_target().expect("one");
         assert_eq!(target.provider.as_deref(), Some("zebra"));
         assert_eq!(target.override_model.as_deref(), Some("m"));
@@ -463,7 +463,8 @@ mod tests {
             context_tokens = 5
             "#,
         );
-        let find = |provider, model| settings.catalog.find_at(provider, Some("openai"), model);
+        let find =
+            |provider, model| settings.providers.catalog().find_at(provider, Some("openai"), model);
         let price = |provider, model| {
             let card = find(provider, model)?;
             card.prices().price(RateKind::Input, Tier::Standard, 0).map(PicoUsd::get)
@@ -506,6 +507,12 @@ mod tests {
         let file = write("ringgate.toml", text);
         let settings = Settings::load(Some(&file), &environment).expect("good");
         std::fs::remove_dir_all(&directory).expect("the directory is ours");
-        assert!(settings.server.tls.is_some_and(|tls| tls.key_pem.reveal().contains("PRIVATE")));
+        assert!(
+            settings
+                .server
+                .tls
+                .as_ref()
+                .is_some_and(|tls| tls.key_pem.reveal().contains("PRIVATE"))
+        );
     }
 }

@@ -13,6 +13,7 @@ mod overrides;
 #[cfg(test)]
 mod reference;
 mod restart;
+mod section;
 mod sections;
 mod server;
 mod settings;
@@ -22,5 +23,6 @@ pub use egress::Egress;
 pub use load::LoadError;
 pub use log::RequestLog;
 pub use overrides::Overrides;
+pub use section::Section;
 pub use server::{Server, ServerTlsFiles};
 pub use settings::Settings;

@@ -17,14 +17,17 @@ use super::interpolate::Sources;
 use super::log::LogSettings;
 use super::overrides::Overrides;
 use super::restart::RestartSettings;
+use super::section::Section;
 use super::server::ServerSettings;
 use super::{Admin, Egress, RequestLog, Server, Settings};
 use crate::base::{Diagnostics, Schema, Secret, did_you_mean, member_path};
 use crate::cache::{CacheLimits, CacheSettings, SemanticLimits, SemanticSettings};
 use crate::keys::{KeySet, KeySettings, VirtualKey};
 use crate::llm::{Catalog, ModelSettings};
-use crate::providers::{BaseUrl, ConfigSources, PRESETS, Provider, ProviderSettings, preset};
-use crate::routing::{Route, RouteSettings, Target};
+use crate::providers::{
+    BaseUrl, ConfigSources, PRESETS, Provider, ProviderSet, ProviderSettings, preset,
+};
+use crate::routing::{Route, RouteSet, RouteSettings, Target};
 
 /// Names of the sections.
 const SECTIONS: [&str; 11] = [
@@ -72,25 +75,22 @@ impl<'a> Sections<'a> {
         let providers = self.providers();
         let catalog = self.catalog(&provider_names, &providers);
         let route_names = self.names("routes");
+        // Values that come from a file or the environment are in it.
+        let written_routes = self.written.get("routes").map(Value::to_string).unwrap_or_default();
         let routes = self.routes(&provider_names, &providers);
         let keys = self.keys(&route_names);
-        let providers: Vec<Arc<Provider>> = providers.into_iter().map(Arc::new).collect();
-        let by_name = providers.iter().map(|p| (p.name.clone(), Arc::clone(p))).collect();
-        let routes =
-            routes.into_iter().map(|route| (route.name.clone(), Arc::new(route))).collect();
+        let providers = ProviderSet::new(providers.into_iter().map(Arc::new).collect(), catalog);
         Some(Settings {
-            server: server?,
-            admin: admin?,
-            egress: egress?,
-            log: log?,
-            cache: cache?,
-            semantic_cache: semantic?,
-            providers,
-            catalog,
-            keys: KeySet::new(keys),
-            routes,
-            by_name,
-            restart: self.restart,
+            server: Section::new(server?),
+            admin: Section::new(admin?),
+            egress: Section::new(egress?),
+            log: Section::new(log?),
+            cache: Section::new(cache?),
+            semantic_cache: Section::new(semantic?),
+            providers: Section::new(providers),
+            keys: Section::new(KeySet::new(keys)),
+            routes: Section::new(RouteSet::new(routes, written_routes.as_bytes())),
+            restart: Arc::new(self.restart),
         })
     }
 

@@ -10,7 +10,7 @@ use crate::base::{Diagnostics, Secret, check_pem, check_secret, member_path};
 use crate::providers::BaseUrl;
 
 /// The gateway's own settings, as checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
     /// Listener for clients.
     pub listen: SocketAddr,
@@ -59,7 +59,7 @@ pub struct Server {
 }
 
 /// Server certificate and key, read when the settings are loaded.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerTlsFiles {
     /// PEM text: the certificate and its chain.
     pub cert_pem: String,

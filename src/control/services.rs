@@ -101,7 +101,7 @@ fn open_semantic(cache: &Cache, settings: &Settings, cores: usize) -> Semantic {
     let threads = if limits.threads == 0 { (cores / 4).max(1) } else { limits.threads };
     let semantic = Semantic::new(cache.clone(), limits, threads, Instant::now);
     let is_semantic = |route: &Arc<Route>| route.cache.as_ref().is_some_and(CacheRule::is_semantic);
-    if limits.enabled && settings.routes.values().any(is_semantic) {
+    if limits.enabled && settings.routes.iter().any(is_semantic) {
         semantic.start();
     }
     semantic

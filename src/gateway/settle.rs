@@ -85,7 +85,8 @@ pub(crate) fn origin_of_model(
         return ModelOrigin::Settings;
     }
     // A name that only stands for another is one of any number.
-    let find = |provider: &str| snapshot.model_info.find(&snapshot.settings, provider, model);
+    let find =
+        |provider: &str| snapshot.model_info.find(&snapshot.settings.providers, provider, model);
     let has_card = || provider.and_then(find).is_some_and(|card| card.name() == model);
     if Catalog::has_name(model) || has_card() { ModelOrigin::Catalog } else { ModelOrigin::Request }
 }
@@ -114,7 +115,8 @@ pub(crate) fn cost_at(
         // The echo sends no bill.
         return Cost::Known(PicoUsd::ZERO);
     }
-    let card = snapshot.model_info.find(&snapshot.settings, provider, model.unwrap_or_default());
+    let card =
+        snapshot.model_info.find(&snapshot.settings.providers, provider, model.unwrap_or_default());
     let price = |card: &ModelCard| {
         let searches = cost_of_units(RateKind::PerSearch, usage.web_searches, card, terms)?;
         cost(&usage, card, terms)?.checked_add(searches)

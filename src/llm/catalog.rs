@@ -41,7 +41,7 @@ static NAMES: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
 });
 
 /// What is known of models.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Default, Debug, PartialEq, Eq)]
 pub struct Catalog {
     /// The operator's, by the name of a provider or the slug of a preset; sorted by name.
     own: Arc<[Vendor]>,

@@ -173,7 +173,7 @@ pub enum ResponsesForTools {
 }
 
 /// One rule of what models accept.
-#[derive(Clone, Debug, Default, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub struct ModelRule {

@@ -13,6 +13,7 @@ mod path;
 mod preset;
 mod provider;
 mod provider_field;
+mod provider_set;
 mod secrets;
 mod settings;
 
@@ -28,6 +29,7 @@ pub use path::PathParts;
 pub use preset::{Auth, Capability, PRESETS, Preset, preset};
 pub use provider::{HealthCheck, Origin, Provider, Timeouts, TlsFiles};
 pub use provider_field::ProviderField;
+pub use provider_set::ProviderSet;
 pub use settings::ProviderSettings;
 
 use crate::llm::Dialect;

@@ -8,7 +8,7 @@ use super::{BaseUrl, Credential, ProviderField};
 use crate::llm::{Dialect, ModelRule};
 
 /// Where a provider's responses come from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// The built-in echo: no network.
     Echo,
@@ -51,7 +51,7 @@ pub struct HealthCheck {
 }
 
 /// A checked provider, immutable for the lifetime of the settings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Provider {
     /// The operator's name: `[a-z0-9._-]`, safe in headers and labels.
     pub name: String,

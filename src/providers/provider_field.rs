@@ -3,7 +3,7 @@
 use crate::base::Secret;
 
 /// One field of the request head that carries the credential or a fixed vendor header.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderField {
     /// Lower-case name.
     pub name: String,

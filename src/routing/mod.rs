@@ -38,6 +38,7 @@ mod retry;
 mod retry_budget;
 mod round_robin;
 mod route;
+mod route_set;
 mod settings;
 #[cfg(test)]
 mod simulation;
@@ -73,6 +74,7 @@ pub use params::Params;
 pub use plan::{AttemptPlan, NextStep, Plan};
 pub use retry::retry_hint;
 pub use route::Route;
+pub use route_set::RouteSet;
 pub use settings::RouteSettings;
 pub use target::Target;
 pub use targets::{ActiveRoute, TargetRegistry, TargetReport};

@@ -42,6 +42,13 @@ impl Roots {
     }
 }
 
+/// Equal sets have the same certificates in the same order.
+impl PartialEq for Roots {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0.roots == other.0.roots
+    }
+}
+
 /// A certificate, key or name cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {

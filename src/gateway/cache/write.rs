@@ -162,7 +162,6 @@ fn store(exchange: &Exchange<'_>, plan: CacheWrite, body: Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use serde_json::json;
 
@@ -192,7 +191,7 @@ mod tests {
     fn stream_that_was_not_delivered_is_neither_stored_nor_shared() {
         let settings = Settings::load(None, &|_| None).expect("settings");
         let targets = TargetRegistry::new(Instant::now());
-        let prepared = prepare_settings(Arc::new(settings), &targets).expect("settings");
+        let prepared = prepare_settings(settings, &targets).expect("settings");
         let metrics = MetricsRegistry::new(1, ENDPOINT_NAMES);
         let simulation = Simulation::new(&prepared, &metrics).expect("a worker");
         let worker = simulation.worker();

@@ -129,7 +129,7 @@ impl<'r> RequestAttributes<'r> {
         if model.len() > MODEL_BYTES_MAX {
             return None;
         }
-        snapshot.model_info.find(&snapshot.settings, provider, model)
+        snapshot.model_info.find(&snapshot.settings.providers, provider, model)
     }
 
     fn has(&self, member: &str) -> bool {

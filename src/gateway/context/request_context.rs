@@ -55,7 +55,7 @@ impl<'a> RequestContext<'a> {
         dialect: Dialect,
         model: &str,
     ) -> Rc<ModelRules> {
-        self.snapshot.model_info.rules(&self.snapshot.settings, provider, dialect, model)
+        self.snapshot.model_info.rules(&self.snapshot.settings.providers, provider, dialect, model)
     }
 
     /// Counts `bytes` that are about to be kept in memory.

@@ -26,7 +26,7 @@ pub(crate) async fn run(worker: Rc<Worker>) {
     loop {
         let now = Instant::now();
         let snapshot = worker.snapshot();
-        for upstream in &snapshot.upstreams {
+        for upstream in snapshot.upstreams.iter() {
             let Some(check) = &upstream.provider.check else { continue };
             let next = due.entry(upstream.name.to_string()).or_insert(now);
             if *next <= now {

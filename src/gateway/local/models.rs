@@ -16,13 +16,13 @@ use crate::llm::Dialect;
 /// True if the answer is to be that of a provider: the one that is named, or the only one. It has to
 /// have the client's dialect, and the key to be free to use all that it lists.
 pub(crate) fn is_forwarded(exchange: &Exchange<'_>, grant: &Grant, named: Option<&str>) -> bool {
-    let settings = &exchange.snapshot.settings;
+    let providers = &exchange.snapshot.settings.providers;
     if provider_in_query(exchange).is_some() {
         return false;
     }
     let provider = match named {
-        Some(name) => settings.provider(name),
-        None => only_provider(settings).and_then(|place| settings.providers.get(place)),
+        Some(name) => providers.find(name),
+        None => only_provider(providers).and_then(|place| providers.get(place)),
     };
     let Some(provider) = provider else {
         // A preset that the client names and brings the key for, or no provider.
@@ -51,7 +51,7 @@ pub(crate) fn answer(
             && (dialect == Dialect::OpenaiChat || listed.is_conversation())
             && grant.check_model(&listed.model).is_ok()
     };
-    let mut shown = exchange.snapshot.listing.0.iter().filter(is_shown);
+    let mut shown = exchange.snapshot.listing().0.iter().filter(is_shown);
     let body = match requested_id(exchange.head.path()) {
         Some(id) => {
             let found = shown.find(|listed| listed.has_id(&id));

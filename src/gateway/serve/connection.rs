@@ -38,7 +38,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, connection: Connection, deadline: 
 
 async fn tls_handshake(worker: &Worker, connection: &mut Connection) -> bool {
     let snapshot = worker.snapshot();
-    let Some(tls) = &snapshot.server_tls else { return true };
+    let Some(tls) = snapshot.server_tls() else { return true };
     let deadline = Instant::now().after(snapshot.settings.server.head_timeout);
     let done = matches!(within(deadline, connection.accept_tls(tls)).await, Ok(Ok(())));
     if !done {

@@ -219,7 +219,7 @@ mod tests {
         let settings = Settings::load(Some(&file), &environment).expect("legal settings");
         std::fs::remove_file(&file).expect("the file");
         let targets = TargetRegistry::new(Instant::now());
-        Arc::new(prepare_settings(Arc::new(settings), &targets).expect("settings without TLS"))
+        Arc::new(prepare_settings(settings, &targets).expect("settings without TLS"))
     }
 
     #[test]

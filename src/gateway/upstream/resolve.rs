@@ -63,13 +63,13 @@ pub(crate) fn resolve(
         resolved.model = model.map(|model| without_prefix(model, &name).to_owned());
         return Ok(resolved);
     }
-    let settings = &snapshot.settings;
+    let providers = &snapshot.settings.providers;
     let chosen = |place: usize, model: Option<&str>| {
         let upstream = snapshot.upstreams.get(place)?;
         Some(ResolvedProvider::configured(upstream, model.map(str::to_owned)))
     };
     let Some(model) = model else {
-        return only_provider(settings).and_then(|place| chosen(place, None)).ok_or_else(|| {
+        return only_provider(providers).and_then(|place| chosen(place, None)).ok_or_else(|| {
             let names = provider_names(snapshot);
             let text = format!(
                 "this request names no model: say who answers with the header \
@@ -78,8 +78,8 @@ pub(crate) fn resolve(
             GatewayError::Invalid(text.into())
         });
     };
-    let providers_with_model = || snapshot.model_info.providers_with_model(settings, model);
-    let found = match resolve_model(settings, model, || sole(&providers_with_model())) {
+    let providers_with_model = || snapshot.model_info.providers_with_model(providers, model);
+    let found = match resolve_model(providers, model, || sole(&providers_with_model())) {
         ModelResolution::Provider(place, model) => chosen(place, Some(model)),
         ModelResolution::UnknownProvider(name) => {
             return Err(GatewayError::UnknownProvider(bounded(name)));

@@ -98,7 +98,7 @@ fn check_abilities(
     model: &str,
 ) -> Result<(), GatewayError> {
     let snapshot = &context.snapshot;
-    let Some(card) = snapshot.model_info.find(&snapshot.settings, provider, model) else {
+    let Some(card) = snapshot.model_info.find(&snapshot.settings.providers, provider, model) else {
         return Ok(());
     };
     unsupported_input(request, &card).map_or(Ok(()), |what| {

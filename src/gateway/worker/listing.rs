@@ -6,9 +6,8 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::model_resolution::{ModelResolution, providers_with_model, resolve_model, sole};
-use crate::config::Settings;
 use crate::llm::{Dialect, Mode, ModelCard};
-use crate::providers::{Auth, Provider, preset};
+use crate::providers::{Auth, Provider, ProviderSet, preset};
 
 /// When a model was made, which is not known; Anthropic's reference has this for dates it does not
 /// know ("List Models", `created_at`).
@@ -62,17 +61,17 @@ struct ModelDetails<'a> {
 impl Listing {
     /// The models under these settings. Looks at every card of every preset that is in use: not for a
     /// shard.
-    pub(crate) fn of(settings: &Settings) -> Self {
+    pub(crate) fn of(providers: &ProviderSet) -> Self {
         let mut known: HashMap<String, Option<usize>> = HashMap::new();
         let mut listed = Vec::new();
-        for (place, provider) in settings.providers.iter().enumerate() {
+        for (place, provider) in providers.iter().enumerate() {
             let mut seen = HashSet::new();
-            for (model, card) in models_of(settings, provider) {
+            for (model, card) in models_of(providers, provider) {
                 if !seen.insert(model.clone()) {
                     continue;
                 }
-                let picked = resolve_model(settings, &model, || {
-                    let fresh = || sole(&providers_with_model(settings, &model));
+                let picked = resolve_model(providers, &model, || {
+                    let fresh = || sole(&providers_with_model(providers, &model));
                     *known.entry(model.clone()).or_insert_with(fresh)
                 });
                 let is_reached = picked == ModelResolution::Provider(place, &model);
@@ -86,10 +85,10 @@ impl Listing {
 }
 
 fn models_of<'s>(
-    settings: &'s Settings,
+    providers: &'s ProviderSet,
     provider: &'s Provider,
 ) -> Vec<(String, Option<&'s ModelCard>)> {
-    let catalog = &settings.catalog;
+    let catalog = providers.catalog();
     // A server of one's own has what was put there, whatever else could be.
     let is_own_server =
         provider.preset.and_then(preset).is_some_and(|preset| preset.auth == Auth::None);

@@ -4,6 +4,8 @@
 mod listing;
 mod model_info;
 mod model_resolution;
+mod peer;
+mod prepared;
 mod redactor;
 mod snapshot;
 mod token_slot;
@@ -18,8 +20,8 @@ use std::time::Duration;
 
 pub(crate) use listing::ListedModel;
 pub(crate) use model_resolution::{ModelResolution, only_provider, resolve_model, sole};
+pub use prepared::{PrepareError, PreparedSettings, prepare_settings};
 pub(crate) use redactor::{Redactor, Scrutiny};
-pub use snapshot::{PrepareError, PreparedSettings, prepare_settings};
 pub(crate) use snapshot::{Snapshot, Upstream};
 use tokio::sync::watch;
 

@@ -9,9 +9,8 @@ use std::rc::Rc;
 use foldhash::HashMap;
 
 use super::model_resolution::providers_with_model;
-use crate::config::Settings;
 use crate::llm::{Dialect, Mode, ModelCard, ModelRules, ResponsesUse, find_rules};
-use crate::providers::Provider;
+use crate::providers::{Provider, ProviderSet};
 
 /// Names that are remembered; clients may send any, so all are forgotten when there are more.
 const MODELS_MAX: usize = 1024;
@@ -38,7 +37,7 @@ impl ModelInfoCache {
     /// The card of a model at a provider; at one that the settings do not name it is a preset's.
     pub(crate) fn find(
         &self,
-        settings: &Settings,
+        providers: &ProviderSet,
         provider: &str,
         model: &str,
     ) -> Option<Rc<ModelCard>> {
@@ -47,8 +46,8 @@ impl ModelInfoCache {
             if let Some((_, card)) = at.and_then(|at| known.cards.get(at)) {
                 return card.clone();
             }
-            let preset = settings.provider(provider).map_or(Some(provider), |it| it.preset);
-            let card = settings.catalog.find_at(provider, preset, model);
+            let preset = providers.find(provider).map_or(Some(provider), |it| it.preset);
+            let card = providers.catalog().find_at(provider, preset, model);
             let card = card.cloned().map(Rc::new);
             known.cards.push((provider.to_owned(), card.clone()));
             card
@@ -56,9 +55,9 @@ impl ModelInfoCache {
     }
 
     /// See [`providers_with_model`].
-    pub(crate) fn providers_with_model(&self, settings: &Settings, model: &str) -> Rc<[usize]> {
+    pub(crate) fn providers_with_model(&self, providers: &ProviderSet, model: &str) -> Rc<[usize]> {
         let found = self.with_entry(model, |known| {
-            let made = || Rc::from(providers_with_model(settings, model));
+            let made = || Rc::from(providers_with_model(providers, model));
             Rc::clone(known.providers_with_model.get_or_insert_with(made))
         });
         found.unwrap_or_default()
@@ -67,7 +66,7 @@ impl ModelInfoCache {
     /// What the model accepts at a provider that is called in `dialect`.
     pub(crate) fn rules(
         &self,
-        settings: &Settings,
+        providers: &ProviderSet,
         provider: &Provider,
         dialect: Dialect,
         model: &str,
@@ -82,7 +81,7 @@ impl ModelInfoCache {
             return rules;
         }
         let mut rules = find_rules(provider.preset, dialect, model, &provider.model_rules);
-        if let Some(card) = self.find(settings, &provider.name, model) {
+        if let Some(card) = self.find(providers, &provider.name, model) {
             rules.max_tokens_most = card.output_tokens_max();
             if card.mode() == Mode::Responses {
                 rules.responses = Some(ResponsesUse::Always);
@@ -113,6 +112,7 @@ impl ModelInfoCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Settings;
 
     fn settings() -> Settings {
         let is_set = |name: &str| matches!(name, "GROQ_API_KEY" | "OPENAI_API_KEY");
@@ -132,12 +132,12 @@ mod tests {
                 ("echo", "gpt-4o", None),
                 ("nobody", "gpt-4o", None),
             ] {
-                let card = cards.find(&settings, provider, model);
+                let card = cards.find(&settings.providers, provider, model);
                 let name = card.as_ref().map(|card| card.name());
                 assert_eq!(name, expected, "{provider}/{model}");
             }
-            assert_eq!(cards.providers_with_model(&settings, "gpt-4o").len(), 1);
-            assert!(cards.providers_with_model(&settings, "unheard-of").is_empty());
+            assert_eq!(cards.providers_with_model(&settings.providers, "gpt-4o").len(), 1);
+            assert!(cards.providers_with_model(&settings.providers, "unheard-of").is_empty());
         }
     }
 
@@ -145,11 +145,15 @@ mod tests {
     fn a_client_that_asks_for_many_names_costs_bounded_memory() {
         let (settings, cards) = (settings(), ModelInfoCache::default());
         for number in 0..3 * MODELS_MAX {
-            assert!(cards.find(&settings, "openai", &format!("model-{number}")).is_none());
+            assert!(
+                cards.find(&settings.providers, "openai", &format!("model-{number}")).is_none()
+            );
             assert!(cards.models.borrow().len() <= MODELS_MAX);
         }
-        assert!(cards.find(&settings, "openai", &"x".repeat(NAME_BYTES_MAX + 1)).is_none());
-        assert!(cards.find(&settings, "openai", "gpt-4o").is_some());
+        assert!(
+            cards.find(&settings.providers, "openai", &"x".repeat(NAME_BYTES_MAX + 1)).is_none()
+        );
+        assert!(cards.find(&settings.providers, "openai", "gpt-4o").is_some());
         assert!(cards.models.borrow().keys().all(|name| name.len() <= NAME_BYTES_MAX));
     }
 }

@@ -1,7 +1,6 @@
 //! Which provider a model name means, by the settings alone.
 
-use crate::config::Settings;
-use crate::providers::{Origin, Provider};
+use crate::providers::{Origin, Provider, ProviderSet};
 
 /// Prefixes of model names that begin with `@` and name no provider.
 const MODEL_PREFIXES: [&str; 2] = ["@cf/", "@hf/"];
@@ -19,32 +18,32 @@ pub(crate) enum ModelResolution<'m> {
 
 /// Resolves a model's name. `only_with_model` gives the only one of [`providers_with_model`], from memory where that is at hand.
 pub(crate) fn resolve_model<'m>(
-    settings: &Settings,
+    providers: &ProviderSet,
     model: &'m str,
     only_with_model: impl FnOnce() -> Option<usize>,
 ) -> ModelResolution<'m> {
-    if let Some(resolution) = by_prefix(settings, model) {
+    if let Some(resolution) = by_prefix(providers, model) {
         return resolution;
     }
     let lists = |it: &Provider| it.models.iter().any(|name| name == model);
-    let listed = settings.providers.iter().position(|provider| lists(provider));
+    let listed = providers.iter().position(|provider| lists(provider));
     let only = || {
-        let place = only_provider(settings)?;
-        settings.providers.get(place).filter(|it| serves_any(it)).map(|_| place)
+        let place = only_provider(providers)?;
+        providers.get(place).filter(|it| serves_any(it)).map(|_| place)
     };
     // Where there is one provider only, it is also the only one that can know the model.
     let found = listed.or_else(only).or_else(only_with_model);
     found.map_or(ModelResolution::None, |place| ModelResolution::Provider(place, model))
 }
 
-fn by_prefix<'m>(settings: &Settings, model: &'m str) -> Option<ModelResolution<'m>> {
+fn by_prefix<'m>(providers: &ProviderSet, model: &'m str) -> Option<ModelResolution<'m>> {
     if MODEL_PREFIXES.iter().any(|prefix| model.starts_with(prefix)) {
         return None;
     }
     let (prefix, rest) = model.split_once('/')?;
     let bare = prefix.strip_prefix('@');
     let name = bare.unwrap_or(prefix);
-    match settings.providers.iter().position(|provider| provider.name == name) {
+    match providers.iter().position(|provider| provider.name == name) {
         Some(place) => Some(ModelResolution::Provider(place, rest)),
         // Without `@` it may as well be a part of the model's name, as in `org/model`.
         None => bare.map(ModelResolution::UnknownProvider),
@@ -53,27 +52,27 @@ fn by_prefix<'m>(settings: &Settings, model: &'m str) -> Option<ModelResolution<
 
 /// The only provider there is. The echo counts only where there is no other: it stands in for a
 /// provider that is not set up yet.
-pub(crate) fn only_provider(settings: &Settings) -> Option<usize> {
-    let places = || settings.providers.iter().enumerate();
+pub(crate) fn only_provider(providers: &ProviderSet) -> Option<usize> {
+    let places = || providers.iter().enumerate();
     let mut real = places().filter(|(_, it)| !is_echo(it)).map(|(place, _)| place);
     match (real.next(), real.next()) {
         (Some(only), None) => Some(only),
-        (None, _) if settings.providers.len() == 1 => Some(0),
+        (None, _) if providers.len() == 1 => Some(0),
         _ => None,
     }
 }
 
 /// The providers without a list of their own whose preset knows the model. A name in a folder counts
 /// only as it is written: `org/model` may as well be meant for a provider that is not set up.
-pub(crate) fn providers_with_model(settings: &Settings, model: &str) -> Vec<usize> {
+pub(crate) fn providers_with_model(providers: &ProviderSet, model: &str) -> Vec<usize> {
     let knows = |provider: &Provider| {
         let Some(preset) = provider.preset.filter(|_| provider.models.is_empty()) else {
             return false;
         };
-        let card = settings.catalog.find_at(&provider.name, Some(preset), model);
+        let card = providers.catalog().find_at(&provider.name, Some(preset), model);
         card.is_some_and(|card| !model.contains('/') || card.name().eq_ignore_ascii_case(model))
     };
-    let places = settings.providers.iter().enumerate();
+    let places = providers.iter().enumerate();
     places.filter(|(_, provider)| knows(provider)).map(|(place, _)| place).collect()
 }
 
@@ -96,6 +95,7 @@ fn is_echo(provider: &Provider) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Settings;
 
     /// Settings without a file: the presets of these variables, and the echo.
     fn settings(variables: &[&str]) -> Settings {
@@ -105,7 +105,9 @@ mod tests {
     }
 
     fn resolved_name<'m>(settings: &Settings, model: &'m str) -> Option<(String, &'m str)> {
-        match resolve_model(settings, model, || sole(&providers_with_model(settings, model))) {
+        match resolve_model(&settings.providers, model, || {
+            sole(&providers_with_model(&settings.providers, model))
+        }) {
             ModelResolution::Provider(place, model) => {
                 settings.providers.get(place).map(|it| (it.name.clone(), model))
             }
@@ -144,8 +146,8 @@ mod tests {
             for model in ["unheard-of", "nobody/gpt-4o", "gpt-4o"] {
                 assert_eq!(resolved_name(&settings, model), Some((name.to_owned(), model)));
             }
-            assert_eq!(only_provider(&settings), Some(0));
+            assert_eq!(only_provider(&settings.providers), Some(0));
         }
-        assert_eq!(only_provider(&settings(&["GROQ_API_KEY", "OPENAI_API_KEY"])), None);
+        assert_eq!(only_provider(&settings(&["GROQ_API_KEY", "OPENAI_API_KEY"]).providers), None);
     }
 }

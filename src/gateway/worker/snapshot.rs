@@ -1,11 +1,9 @@
-//! Settings as one shard uses them: providers with their pools and prepared heads.
+//! Settings as one shard uses them: what is published, and the pools of its providers.
 //!
-//! The control thread prepares and checks ([`prepare_settings`]); each shard then builds its [`Snapshot`],
-//! keeping the pools of providers that have not changed. An exchange keeps the snapshot it began
-//! with.
+//! A shard builds a [`Snapshot`] of each new [`PreparedSettings`], and keeps of the one before what depends on
+//! sections that have not changed. An exchange keeps the snapshot it began with.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -13,162 +11,17 @@ use foldhash::HashMap;
 
 use super::listing::Listing;
 use super::model_info::ModelInfoCache;
+use super::peer::{peer, provider_tls};
+use super::prepared::{PrepareError, PreparedSettings};
 use super::redactor::Redactor;
 use super::token_slot::TokenSlot;
-use crate::config::Settings;
-use crate::providers::{Auth, BaseUrl, Host, Origin, Preset, Provider, preset};
-use crate::routing::{ActiveRoute, TargetRegistry};
-use crate::shard::{
-    HostName, Peer, Pool, PoolLimits, Roots, TlsAcceptor, TlsConnector, TlsError, client_tls,
-    root_certificates, server_tls,
-};
+use crate::config::{Server, Settings};
+use crate::providers::{Auth, BaseUrl, Origin, Preset, Provider, preset};
+use crate::routing::ActiveRoute;
+use crate::shard::{Pool, PoolLimits, Roots, TlsAcceptor, TlsError};
 
 /// Providers that clients name and the settings do not, kept at most; there are fewer presets.
 const AD_HOC_UPSTREAMS_MAX: usize = 256;
-
-/// Settings with everything done that can fail or takes time: shards share it, and take over new ones
-/// without work for each key or route.
-#[derive(Clone)]
-pub struct PreparedSettings {
-    settings: Arc<Settings>,
-    roots: Roots,
-    server_tls: Option<TlsAcceptor>,
-    /// Of each provider, all that its connections and its calls depend on.
-    provider_prints: Vec<[u8; 32]>,
-    providers_fingerprint: [u8; 32],
-    /// The place of each provider, by its name.
-    places: HashMap<String, usize>,
-    targets: TargetRegistry,
-    routes: HashMap<String, Arc<ActiveRoute>>,
-    listing: Arc<Listing>,
-    model_names: HashSet<String>,
-}
-
-/// The settings are well formed, but their TLS material is unusable.
-#[derive(Debug, thiserror::Error)]
-pub enum PrepareError {
-    /// The certificate or key of the listener.
-    #[error("server.tls: {0}")]
-    Server(#[source] TlsError),
-    /// The material of one provider.
-    #[error("providers.{name}: {source}")]
-    Provider {
-        /// The provider's name.
-        name: String,
-        /// What is wrong.
-        source: TlsError,
-    },
-    /// Providers use TLS, and the system has no root certificate to check them with.
-    #[error(
-        "no root certificates found on this system; install the package ca-certificates or set \
-         tls_ca_file"
-    )]
-    NoRoots,
-}
-
-/// Prepares settings for the shards, with what `targets` knows of the targets of routes. Reads the system's
-/// root certificates: not for a shard.
-///
-/// # Errors
-/// See [`PrepareError`]; the settings in force stay in force.
-pub fn prepare_settings(
-    settings: Arc<Settings>,
-    targets: &TargetRegistry,
-) -> Result<PreparedSettings, PrepareError> {
-    let (roots, _) = root_certificates();
-    let tls = settings.server.tls.as_ref();
-    let server_tls = tls
-        .map(|files| server_tls(&files.cert_pem, files.key_pem.reveal()))
-        .transpose()
-        .map_err(PrepareError::Server)?;
-    for provider in &settings.providers {
-        let Origin::Http(base) = &provider.origin else { continue };
-        if base.tls && roots.is_empty() && provider.tls.ca_pem.is_none() {
-            return Err(PrepareError::NoRoots);
-        }
-        provider_tls(provider, base, &roots)
-            .map_err(|source| PrepareError::Provider { name: provider.name.clone(), source })?;
-    }
-    let names = settings.providers.iter().enumerate();
-    Ok(PreparedSettings {
-        roots,
-        server_tls,
-        provider_prints: settings.providers.iter().map(|it| provider_print(it)).collect(),
-        providers_fingerprint: fingerprint(&settings.providers),
-        places: names.map(|(place, it)| (it.name.clone(), place)).collect(),
-        routes: active_routes(&settings, targets),
-        targets: targets.clone(),
-        listing: Arc::new(Listing::of(&settings)),
-        model_names: model_names(&settings),
-        settings,
-    })
-}
-
-/// The routes of the settings with what is known of their targets.
-fn active_routes(
-    settings: &Settings,
-    targets: &TargetRegistry,
-) -> HashMap<String, Arc<ActiveRoute>> {
-    let routes = settings.routes.iter();
-    routes.map(|(name, route)| (name.clone(), Arc::new(targets.activate(route)))).collect()
-}
-
-/// A hash over all that the connections to a provider and its calls depend on, credentials included.
-fn provider_print(provider: &Provider) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new();
-    // Debug hides the values of all fields, and what the credential is made from.
-    hasher.update(format!("{provider:?}").as_bytes());
-    for field in &provider.fields {
-        hasher.update(format!("\n{}: {}", field.name, field.value.reveal()).as_bytes());
-    }
-    *hasher.finalize().as_bytes()
-}
-
-/// The models that the settings name: of providers, of routes and of keys.
-fn model_names(settings: &Settings) -> HashSet<String> {
-    let of_providers =
-        settings.providers.iter().flat_map(|provider| provider.models.iter().cloned());
-    let targets = settings.routes.values().flat_map(|route| &route.targets);
-    let of_routes = targets
-        .flat_map(|it| [&it.override_model, &it.default_model])
-        .flatten()
-        .map(ToString::to_string);
-    let of_keys = settings.keys.iter().flat_map(|key| key.models.names().map(str::to_owned));
-    of_providers.chain(of_routes).chain(of_keys.collect::<Vec<_>>()).collect()
-}
-
-/// A hash over who may answer and what each is sent besides the request. Credentials are left out: a
-/// new one for the same account changes nothing.
-fn fingerprint(providers: &[Arc<Provider>]) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new();
-    for provider in providers {
-        // Debug hides the values of all fields.
-        hasher.update(format!("{provider:?}\n").as_bytes());
-        for field in provider.fields.iter().filter(|field| !field.is_credential()) {
-            hasher.update(format!("{}: {}\n", field.name, field.value.reveal()).as_bytes());
-        }
-    }
-    *hasher.finalize().as_bytes()
-}
-
-impl PreparedSettings {
-    /// The settings.
-    #[must_use]
-    pub fn settings(&self) -> &Arc<Settings> {
-        &self.settings
-    }
-
-    /// What all shards know of the targets of routes.
-    #[must_use]
-    pub fn targets(&self) -> &TargetRegistry {
-        &self.targets
-    }
-
-    /// The same, with what `targets` knows.
-    pub(crate) fn with_targets(&self, targets: TargetRegistry) -> Self {
-        Self { routes: active_routes(&self.settings, &targets), targets, ..self.clone() }
-    }
-}
 
 /// One provider as a shard calls it.
 pub(crate) struct Upstream {
@@ -182,62 +35,50 @@ pub(crate) struct Upstream {
     pub redactor: Redactor,
 }
 
+/// Providers that clients named by preset or custom host; of a host any path, so that their number is
+/// bounded.
+type AdHocUpstreams = RefCell<HashMap<String, Rc<Upstream>>>;
+
 /// The settings of one shard.
 pub(crate) struct Snapshot {
+    pub settings: Settings,
+    /// In the order of the settings. They depend on the section `providers` and what all pools depend on.
+    pub upstreams: Rc<[Rc<Upstream>]>,
+    /// What is known of the models that were requested; it depends on the section `providers`.
+    pub model_info: Rc<ModelInfoCache>,
+    /// They depend on what all pools depend on.
+    ad_hoc_upstreams: Rc<AdHocUpstreams>,
+    /// The last field: while it is there, the control thread has the sections too, so that none is freed
+    /// here.
     prepared: Arc<PreparedSettings>,
-    pub settings: Arc<Settings>,
-    pub server_tls: Option<TlsAcceptor>,
-    /// In the order of the settings.
-    pub upstreams: Vec<Rc<Upstream>>,
-    /// What is known of the models that were requested.
-    pub model_info: ModelInfoCache,
-    /// What `GET /v1/models` shows.
-    pub listing: Arc<Listing>,
-    /// Providers that clients named by preset or custom host; of a host any path, so that their number
-    /// is bounded here.
-    ad_hoc_upstreams: RefCell<HashMap<String, Rc<Upstream>>>,
 }
 
 impl Snapshot {
-    /// Builds the shard's view, keeping pools of `previous` where nothing about them changed.
+    /// Builds the shard's view, keeping of `previous` what its new settings leave as it is.
     pub(crate) fn build(
         prepared: &Arc<PreparedSettings>,
         previous: Option<&Self>,
     ) -> Result<Self, PrepareError> {
-        let settings = Arc::clone(&prepared.settings);
-        let has_other_limits = |old: &&Self| pool_limits(&old.settings) != pool_limits(&settings);
-        let previous = previous.filter(|old| !has_other_limits(old));
-        let mut upstreams = Vec::with_capacity(settings.providers.len());
-        for (provider, print) in settings.providers.iter().zip(&prepared.provider_prints) {
-            let kept = previous.and_then(|old| old.upstream_with(&provider.name, print));
-            let upstream = match kept {
-                Some(kept) if kept.provider.credential == provider.credential => Rc::clone(kept),
-                _ => {
-                    let made = upstream(Arc::clone(provider), prepared);
-                    Rc::new(made.map_err(|source| PrepareError::Provider {
-                        name: provider.name.clone(),
-                        source,
-                    })?)
-                }
-            };
-            upstreams.push(upstream);
-        }
+        let settings = prepared.settings().clone();
+        let with_same_models =
+            previous.filter(|old| old.settings.providers.is_same(&settings.providers));
+        let with_same_pools = previous.filter(|old| {
+            old.roots() == prepared.roots()
+                && pool_limits(&old.settings.server) == pool_limits(&settings.server)
+        });
+        let upstreams = match (with_same_models, with_same_pools) {
+            (Some(old), Some(_)) => Rc::clone(&old.upstreams),
+            _ => upstreams(prepared, with_same_pools)?,
+        };
         Ok(Self {
-            prepared: Arc::clone(prepared),
-            server_tls: prepared.server_tls.clone(),
             upstreams,
-            model_info: ModelInfoCache::default(),
-            listing: Arc::clone(&prepared.listing),
-            ad_hoc_upstreams: RefCell::default(),
+            model_info: with_same_models.map(|old| Rc::clone(&old.model_info)).unwrap_or_default(),
+            ad_hoc_upstreams: with_same_pools
+                .map(|old| Rc::clone(&old.ad_hoc_upstreams))
+                .unwrap_or_default(),
+            prepared: Arc::clone(prepared),
             settings,
         })
-    }
-
-    /// The provider of that name, if its fingerprint is this one.
-    fn upstream_with(&self, name: &str, print: &[u8; 32]) -> Option<&Rc<Upstream>> {
-        let place = *self.prepared.places.get(name)?;
-        let is_same = self.prepared.provider_prints.get(place) == Some(print);
-        self.upstreams.get(place).filter(|_| is_same)
     }
 
     /// True if these are the settings of `published`.
@@ -245,29 +86,41 @@ impl Snapshot {
         Arc::ptr_eq(&self.prepared, prepared)
     }
 
+    /// TLS towards clients; none where they use plain HTTP.
+    pub(crate) fn server_tls(&self) -> Option<&TlsAcceptor> {
+        self.prepared.server_tls()
+    }
+
+    /// What `GET /v1/models` shows.
+    pub(crate) fn listing(&self) -> &Listing {
+        self.prepared.listing()
+    }
+
     /// A hash over all configured providers: with others, stored answers mean nothing.
     pub(crate) fn providers_fingerprint(&self) -> &[u8; 32] {
-        &self.prepared.providers_fingerprint
+        self.settings.providers.fingerprint()
     }
 
     /// True if the settings name that model.
     pub(crate) fn names_model(&self, model: &str) -> bool {
-        self.prepared.model_names.contains(model)
+        self.settings.providers.names_model(model)
+            || self.settings.routes.names_model(model)
+            || self.settings.keys.names_model(model)
     }
 
     /// The system's root certificates.
     pub(crate) fn roots(&self) -> &Roots {
-        &self.prepared.roots
+        self.prepared.roots()
     }
 
     /// The configured provider of that name.
     pub(crate) fn upstream(&self, name: &str) -> Option<&Rc<Upstream>> {
-        self.upstreams.get(*self.prepared.places.get(name)?)
+        self.upstreams.get(self.settings.providers.place(name)?)
     }
 
     /// The route of that name.
     pub(crate) fn route(&self, name: &str) -> Option<&Arc<ActiveRoute>> {
-        self.prepared.routes.get(name)
+        self.prepared.route(name)
     }
 
     /// A provider that the settings do not name: a preset's, or a custom host that
@@ -300,8 +153,8 @@ impl Snapshot {
         let provider = Provider::unlisted(preset, base);
         let Origin::Http(base) = &provider.origin else { return None };
         let tls = provider_tls(&provider, base, self.roots()).ok()?;
-        let limits = pool_limits(&self.settings);
-        let pool = Pool::new(endpoint(base, tls), limits, Arc::default());
+        let limits = pool_limits(&self.settings.server);
+        let pool = Pool::new(peer(base, tls), limits, Arc::default());
         let name = Arc::from(provider.name.as_str());
         let redactor = Redactor::of_provider(&provider);
         let token = TokenSlot::default();
@@ -310,7 +163,7 @@ impl Snapshot {
 
     /// All pools, for the sweep and the metrics.
     pub(crate) fn each_pool(&self, mut visit: impl FnMut(&Pool)) {
-        for upstream in &self.upstreams {
+        for upstream in self.upstreams.iter() {
             upstream.pool.as_ref().into_iter().for_each(&mut visit);
         }
         for upstream in self.ad_hoc_upstreams.borrow().values() {
@@ -319,22 +172,39 @@ impl Snapshot {
     }
 }
 
-fn pool_limits(settings: &Settings) -> PoolLimits {
+fn pool_limits(server: &Server) -> PoolLimits {
     PoolLimits {
-        idle_max: settings.server.pool_idle_max,
-        idle_timeout: settings.server.pool_idle_timeout,
-        age_max: settings.server.pool_age_max,
+        idle_max: server.pool_idle_max,
+        idle_timeout: server.pool_idle_timeout,
+        age_max: server.pool_age_max,
     }
+}
+
+/// The providers of the settings, in their order. Those of `previous` that have not changed are kept.
+fn upstreams(
+    prepared: &PreparedSettings,
+    previous: Option<&Snapshot>,
+) -> Result<Rc<[Rc<Upstream>]>, PrepareError> {
+    let upstream = |provider: &Arc<Provider>| {
+        let old = previous.and_then(|old| old.upstream(&provider.name));
+        match old.filter(|old| Arc::ptr_eq(&old.provider, provider)) {
+            Some(kept) => Ok(Rc::clone(kept)),
+            None => upstream(Arc::clone(provider), prepared)
+                .map(Rc::new)
+                .map_err(|source| PrepareError::Provider { name: provider.name.clone(), source }),
+        }
+    };
+    prepared.settings().providers.iter().map(upstream).collect()
 }
 
 fn upstream(provider: Arc<Provider>, prepared: &PreparedSettings) -> Result<Upstream, TlsError> {
     let pool = match &provider.origin {
         Origin::Echo => None,
         Origin::Http(base) => {
-            let tls = provider_tls(&provider, base, &prepared.roots)?;
-            let distrust = prepared.targets.distrust(&provider.name, &base.authority);
-            let limits = pool_limits(&prepared.settings);
-            Some(Pool::new(endpoint(base, tls), limits, distrust))
+            let tls = provider_tls(&provider, base, prepared.roots())?;
+            let distrust = prepared.targets().distrust(&provider.name, &base.authority);
+            let limits = pool_limits(&prepared.settings().server);
+            Some(Pool::new(peer(base, tls), limits, distrust))
         }
     };
     let name = Arc::from(provider.name.as_str());
@@ -342,32 +212,104 @@ fn upstream(provider: Arc<Provider>, prepared: &PreparedSettings) -> Result<Upst
     Ok(Upstream { provider, name, pool, token: TokenSlot::default(), redactor })
 }
 
-fn endpoint(base: &BaseUrl, tls: Option<TlsConnector>) -> Peer {
-    Peer { name: name_of(&base.host), port: base.port, tls }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Instant;
+    use crate::gateway::worker::prepare_settings;
+    use crate::keys::KeySet;
+    use crate::routing::TargetRegistry;
 
-fn name_of(host: &Host) -> HostName {
-    match host {
-        Host::Dns(name) => HostName::Dns(name.clone()),
-        Host::Ipv4(address) => HostName::Address((*address).into()),
-        Host::Ipv6(address) => HostName::Address((*address).into()),
-    }
-}
+    const FIRST: &str = "[providers.a]\ndialect = 'openai-chat'\nbase_url = 'http://127.0.0.1:9'\n\
+                         api_key = 'one'\nmodels = ['of-a']\n\
+                         [providers.b]\ndialect = 'openai-chat'\nbase_url = 'http://127.0.0.1:9'\n\
+                         [routes.r]\nprovider = 'b'\noverride_params = { model = 'of-r' }\n\
+                         [keys.k]\nsecret = 'two'\nmodels = ['of-k', 'any-*']\n";
 
-fn provider_tls(
-    provider: &Provider,
-    base: &BaseUrl,
-    roots: &Roots,
-) -> Result<Option<TlsConnector>, TlsError> {
-    if !base.tls {
-        return Ok(None);
+    fn settings(text: &str) -> Settings {
+        let thread = std::thread::current().id();
+        let name = format!("ringgate-snapshot-{}-{thread:?}.toml", std::process::id());
+        let file = std::env::temp_dir().join(name);
+        std::fs::write(&file, text).expect("a file");
+        let settings = Settings::load(Some(&file), &|_| None).expect("legal settings");
+        std::fs::remove_file(&file).expect("the file");
+        settings
     }
-    let client = provider.tls.client_pem.as_ref();
-    client_tls(
-        &name_of(&base.host),
-        roots,
-        provider.tls.ca_pem.as_deref(),
-        client.map(|(chain, key)| (chain.as_str(), key.as_str())),
-    )
-    .map(Some)
+
+    /// The first settings, and a snapshot of them that has been used.
+    fn first() -> (Arc<PreparedSettings>, Snapshot) {
+        let targets = TargetRegistry::new(Instant::now());
+        let prepared = prepare_settings(settings(FIRST), &targets).expect("settings without TLS");
+        let prepared = Arc::new(prepared);
+        let snapshot = Snapshot::build(&prepared, None).expect("a snapshot");
+        assert!(snapshot.ad_hoc_upstream("ollama", None).is_some());
+        (prepared, snapshot)
+    }
+
+    /// What a snapshot has kept of another: both providers, what is known of models, ad hoc providers.
+    fn kept(newer: &Snapshot, older: &Snapshot) -> [bool; 4] {
+        let upstream = |name| {
+            let both = (newer.upstream(name), older.upstream(name));
+            matches!(both, (Some(new), Some(old)) if Rc::ptr_eq(new, old))
+        };
+        [
+            upstream("a"),
+            upstream("b"),
+            Rc::ptr_eq(&newer.model_info, &older.model_info),
+            Rc::ptr_eq(&newer.ad_hoc_upstreams, &older.ad_hoc_upstreams),
+        ]
+    }
+
+    #[test]
+    fn only_what_depends_on_a_changed_section_is_rebuilt() {
+        let (prepared, snapshot) = first();
+        for (text, expected) in [
+            (FIRST.to_owned(), [true; 4]),
+            (FIRST.replace("'two'", "'three'"), [true; 4]),
+            (FIRST.replace("provider = 'b'", "provider = 'a'"), [true; 4]),
+            (format!("[server]\nin_flight_max = 7\n{FIRST}"), [true; 4]),
+            (FIRST.replace("'one'", "'four'"), [false, true, false, true]),
+            (format!("{FIRST}[catalog.a.of-a]\ncontext_tokens = 5\n"), [true, true, false, true]),
+            (format!("[server]\npool_idle_max = 7\n{FIRST}"), [false, false, true, false]),
+        ] {
+            let newer = prepared.updated(settings(&text)).expect("settings without TLS");
+            let newer = Snapshot::build(&Arc::new(newer), Some(&snapshot)).expect("a snapshot");
+            assert_eq!(kept(&newer, &snapshot), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn other_keys_alone_keep_all_else() {
+        let (prepared, snapshot) = first();
+        let with_keys = Arc::new(prepared.with_keys(KeySet::new([])));
+        let newer = Snapshot::build(&with_keys, Some(&snapshot)).expect("a snapshot");
+        assert_eq!(kept(&newer, &snapshot), [true; 4]);
+        assert!(Rc::ptr_eq(&newer.upstreams, &snapshot.upstreams));
+        assert!(newer.settings.keys.is_open() && !snapshot.settings.keys.is_open());
+        let (old, new) = (snapshot.route("r"), newer.route("r"));
+        assert!(matches!((old, new), (Some(old), Some(new)) if Arc::ptr_eq(old, new)));
+        for (model, by_old, by_new) in [
+            ("of-a", true, true),
+            ("of-r", true, true),
+            ("of-k", true, false),
+            ("any-*", false, false),
+            ("of-nobody", false, false),
+        ] {
+            assert_eq!(snapshot.names_model(model), by_old, "{model}");
+            assert_eq!(newer.names_model(model), by_new, "{model}");
+        }
+    }
+
+    #[test]
+    fn the_last_handle_of_retired_settings_is_not_the_snapshot() {
+        let (prepared, snapshot) = first();
+        let newer =
+            Snapshot::build(&Arc::new(prepared.with_keys(KeySet::new([]))), Some(&snapshot));
+        assert_eq!(Arc::strong_count(&prepared), 2);
+        drop(snapshot);
+        // Now the control thread frees them, although providers and routes live on.
+        assert_eq!(Arc::strong_count(&prepared), 1);
+        drop(prepared);
+        assert!(newer.is_ok_and(|newer| newer.upstream("a").is_some()));
+    }
 }

@@ -51,7 +51,7 @@ pub struct CatalogSource {
 }
 
 /// What is known of one model at one vendor.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelCard {
     pub(super) name: Cow<'static, str>,
     pub(super) mode: Mode,

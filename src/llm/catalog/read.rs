@@ -29,7 +29,7 @@ const TELL_ALL: [&str; 11] = [
 ];
 
 /// The models of one vendor, sorted by name without regard to case.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Vendor {
     pub name: String,
     pub cards: Vec<ModelCard>,
