@@ -23,9 +23,9 @@ use crate::admin;
 use crate::base::{Instant, log_message};
 use crate::cache::CacheWriter;
 use crate::config::{Overrides, RequestLog, Settings};
-use crate::control::Services;
+use crate::control::{PreparedSettings, Services, ShardCommand, prepare_settings};
 use crate::credentials::CredentialRefresher;
-use crate::gateway::{self, PreparedSettings, WorkerOptions};
+use crate::gateway::{self, WorkerOptions};
 use crate::llm::Catalog;
 use crate::providers::TokenUpdate;
 use crate::routing::TargetRegistry;
@@ -102,7 +102,7 @@ pub fn check(options: &FileOptions) -> anyhow::Result<()> {
     let providers = settings.providers.len();
     let keys = settings.keys.iter().count();
     let routes = settings.routes.len();
-    gateway::prepare_settings(settings, &TargetRegistry::new(Instant::now()))?;
+    prepare_settings(settings, &TargetRegistry::new(Instant::now()))?;
     let mut out = io::stdout();
     writeln!(out, "settings are good: {providers} providers, {keys} keys, {routes} routes")?;
     Ok(())
@@ -126,7 +126,7 @@ pub fn serve(options: &ServeOptions) -> anyhow::Result<()> {
         Catalog::warm();
     }
     let targets = TargetRegistry::new(Instant::now());
-    let prepared = Arc::new(gateway::prepare_settings(settings, &targets)?);
+    let prepared = Arc::new(prepare_settings(settings, &targets)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Before the first client is served: without a handler SIGTERM would end the process at once.
     let signals = runtime.block_on(async { Signals::new() })?;
@@ -177,7 +177,7 @@ struct ControlThread {
     settings: watch::Sender<Arc<PreparedSettings>>,
     /// Those before, as long as a request goes by them: shards leave it to this thread to free them.
     retired: Vec<Arc<PreparedSettings>>,
-    mailboxes: Vec<Sender<gateway::ShardCommand>>,
+    mailboxes: Vec<Sender<ShardCommand>>,
     threads: Vec<JoinHandle<()>>,
     ready: Arc<AtomicBool>,
     driver: Driver,
@@ -238,7 +238,7 @@ impl ControlThread {
     fn start_credentials(&mut self) -> anyhow::Result<()> {
         let mut mailboxes = self.mailboxes.clone();
         let deliver = move |provider: &str, update: &TokenUpdate| {
-            let command = || gateway::ShardCommand::Token(provider.to_owned(), update.clone());
+            let command = || ShardCommand::Token(provider.to_owned(), update.clone());
             // Each gets it, also behind one that is full.
             let full = mailboxes.iter_mut().filter_map(|it| it.send(command()).err()).count();
             full == 0
@@ -360,7 +360,7 @@ impl ControlThread {
         log_message(format_args!("draining, for at most {} s", limit.as_secs_f32()));
         for sender in &mut self.mailboxes {
             // A shard whose mailbox is full or gone is ended by the deadline below.
-            let _ = sender.send(gateway::ShardCommand::Drain(limit));
+            let _ = sender.send(ShardCommand::Drain(limit));
         }
         let threads = std::mem::take(&mut self.threads);
         let joined = tokio::task::spawn_blocking(move || {

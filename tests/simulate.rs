@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use ringgate::base::{IdSource, Instant};
 use ringgate::config::Settings;
-use ringgate::gateway::{ENDPOINT_NAMES, PreparedSettings, Simulation, prepare_settings};
+use ringgate::control::{PreparedSettings, prepare_settings};
+use ringgate::gateway::{ENDPOINT_NAMES, Simulation};
 use ringgate::http::{
     BodyDecoder, EventReader, Framing, HeadLimits, Method, RequestHead, ResponseHead, SseEvent,
 };

@@ -23,7 +23,7 @@ use bench::{
 use gungraun::{
     Callgrind, EntryPoint, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
 };
-use ringgate::gateway::PreparedSettings;
+use ringgate::control::PreparedSettings;
 use ringgate::telemetry::RequestEvent;
 
 /// The product's allocator.

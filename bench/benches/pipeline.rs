@@ -12,7 +12,7 @@ use bench::{
     SpliceStep, on_shard, publish_settings,
 };
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
-use ringgate::gateway::PreparedSettings;
+use ringgate::control::PreparedSettings;
 
 /// The product's allocator.
 #[global_allocator]

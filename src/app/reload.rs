@@ -6,7 +6,7 @@ use anyhow::bail;
 
 use super::ControlThread;
 use crate::base::log_message;
-use crate::gateway::PreparedSettings;
+use crate::control::PreparedSettings;
 use crate::telemetry::Counter;
 
 impl ControlThread {

@@ -50,7 +50,4 @@ mod worker;
 pub use context::ENDPOINT_NAMES;
 pub use serve::shard::run_shard;
 pub use serve::simulation::Simulation;
-pub use worker::{
-    PrepareError, PreparedSettings, SettingsReceiver, ShardCommand, Worker, WorkerOptions,
-    prepare_settings,
-};
+pub use worker::{SettingsReceiver, Worker, WorkerOptions};

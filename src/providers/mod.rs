@@ -9,6 +9,7 @@ mod base_url;
 mod config_sources;
 mod credential;
 mod echo;
+mod model_resolution;
 mod path;
 mod preset;
 mod provider;
@@ -25,6 +26,9 @@ pub use credential::{
     TokenTransport, TokenUpdate, UnsignedRequest,
 };
 pub use echo::answer as echo_answer;
+pub(crate) use model_resolution::{
+    ModelResolution, only_provider, providers_with_model, resolve_model, sole,
+};
 pub use path::PathParts;
 pub use preset::{Auth, Capability, PRESETS, Preset, preset};
 pub use provider::{HealthCheck, Origin, Provider, Timeouts, TlsFiles};

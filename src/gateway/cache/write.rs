@@ -169,8 +169,9 @@ mod tests {
     use crate::base::Instant;
     use crate::cache::SharedChunk;
     use crate::config::Settings;
+    use crate::control::prepare_settings;
     use crate::gateway::context::{Client, RequestContext, SharedDeadline};
-    use crate::gateway::{ENDPOINT_NAMES, Simulation, prepare_settings};
+    use crate::gateway::{ENDPOINT_NAMES, Simulation};
     use crate::http::RequestHead;
     use crate::routing::TargetRegistry;
     use crate::shard::{Connection, Script, Tape, run_in_virtual_time};

@@ -8,10 +8,11 @@
 
 use serde_json::Value;
 
+use crate::control::ListedModel;
 use crate::gateway::context::{Exchange, GatewayError, Grant, bounded, percent_decoded};
 use crate::gateway::downstream::local::LocalResponse;
-use crate::gateway::worker::{ListedModel, only_provider};
 use crate::llm::Dialect;
+use crate::providers::only_provider;
 
 /// True if the answer is to be that of a provider: the one that is named, or the only one. It has to
 /// have the client's dialect, and the key to be free to use all that it lists.

@@ -15,8 +15,9 @@ use futures_util::future::{Either, select};
 use super::clients::{Clients, SWEEP_EVERY};
 use super::connection;
 use crate::base::Instant;
+use crate::control::ShardCommand;
 use crate::gateway::execute::health_check;
-use crate::gateway::worker::{SettingsReceiver, ShardCommand, Snapshot, Worker, WorkerOptions};
+use crate::gateway::worker::{SettingsReceiver, Snapshot, Worker, WorkerOptions};
 use crate::shard::{AcceptError, Dialer, Listener, Mailbox, sleep, spawn, within};
 use crate::telemetry::{Counter, Gauge};
 
@@ -200,11 +201,11 @@ fn admit_connection(
 mod tests {
     use super::*;
     use crate::config::Settings;
-    use crate::gateway::{ENDPOINT_NAMES, Simulation, prepare_settings};
+    use crate::control::{PreparedSettings, prepare_settings};
+    use crate::gateway::{ENDPOINT_NAMES, Simulation};
     use crate::providers::TokenUpdate;
     use tokio::sync::watch;
 
-    use crate::gateway::worker::PreparedSettings;
     use crate::routing::TargetRegistry;
     use crate::shard::{mailbox, run_in_virtual_time};
     use crate::telemetry::MetricsRegistry;

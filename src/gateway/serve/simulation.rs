@@ -10,9 +10,9 @@ use tokio::sync::watch;
 
 use super::connection;
 use crate::base::Instant;
-use crate::control::Services;
+use crate::control::{PrepareError, PreparedSettings, Services};
 use crate::gateway::context::SharedDeadline;
-use crate::gateway::worker::{PrepareError, PreparedSettings, Snapshot, Worker, WorkerOptions};
+use crate::gateway::worker::{Snapshot, Worker, WorkerOptions};
 use crate::routing::TargetRegistry;
 use crate::shard::{Connection, Dialer, Script, Tape};
 use crate::telemetry::{MetricsRegistry, Recorder};

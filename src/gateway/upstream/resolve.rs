@@ -9,10 +9,10 @@ use std::rc::Rc;
 
 use crate::base::Secret;
 use crate::gateway::context::{GatewayError, RequestContext, bounded, vendor_keys, without_scheme};
-use crate::gateway::worker::{
-    ModelResolution, Snapshot, Upstream, only_provider, resolve_model, sole,
+use crate::gateway::worker::{Snapshot, Upstream};
+use crate::providers::{
+    Auth, BaseUrl, ModelResolution, ProviderField, only_provider, preset, resolve_model, sole,
 };
-use crate::providers::{Auth, BaseUrl, ProviderField, preset};
 use crate::routing::Target;
 
 /// How many provider names a hint lists.

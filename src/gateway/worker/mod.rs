@@ -1,11 +1,7 @@
 //! What one shard owns: its settings with the pools of their providers, its counters, and its handles
 //! on what all shards share.
 
-mod listing;
 mod model_info;
-mod model_resolution;
-mod peer;
-mod prepared;
 mod redactor;
 mod snapshot;
 mod token_slot;
@@ -16,18 +12,14 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
-use std::time::Duration;
 
-pub(crate) use listing::ListedModel;
-pub(crate) use model_resolution::{ModelResolution, only_provider, resolve_model, sole};
-pub use prepared::{PrepareError, PreparedSettings, prepare_settings};
 pub(crate) use redactor::{Redactor, Scrutiny};
 pub(crate) use snapshot::{Snapshot, Upstream};
 use tokio::sync::watch;
 
 use crate::base::{IdSource, RequestId};
 use crate::cache::{Cache, Flights, ResponseStore, Semantic};
-use crate::control::Services;
+use crate::control::{PreparedSettings, Services};
 use crate::llm::Scanner;
 use crate::providers::TokenUpdate;
 use crate::routing::TargetRegistry;
@@ -37,15 +29,6 @@ use crate::telemetry::{Counter, Gauge, Recorder};
 /// The settings that shards work by. Only the newest count: the control thread replaces what a shard has
 /// not taken yet, and can never be refused.
 pub type SettingsReceiver = watch::Receiver<Arc<PreparedSettings>>;
-
-/// Commands of the control thread to a shard, besides its settings.
-#[derive(Debug)]
-pub enum ShardCommand {
-    /// News of the token of the provider of that name.
-    Token(String, TokenUpdate),
-    /// Accept nothing more and end when all is answered, at the latest after this long.
-    Drain(Duration),
-}
 
 /// What a shard begins with.
 pub struct WorkerOptions {

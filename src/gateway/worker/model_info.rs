@@ -8,9 +8,8 @@ use std::rc::Rc;
 
 use foldhash::HashMap;
 
-use super::model_resolution::providers_with_model;
 use crate::llm::{Dialect, Mode, ModelCard, ModelRules, ResponsesUse, find_rules};
-use crate::providers::{Provider, ProviderSet};
+use crate::providers::{Provider, ProviderSet, providers_with_model};
 
 /// Names that are remembered; clients may send any, so all are forgotten when there are more.
 const MODELS_MAX: usize = 1024;

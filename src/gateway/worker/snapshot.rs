@@ -9,13 +9,11 @@ use std::sync::Arc;
 
 use foldhash::HashMap;
 
-use super::listing::Listing;
 use super::model_info::ModelInfoCache;
-use super::peer::{peer, provider_tls};
-use super::prepared::{PrepareError, PreparedSettings};
 use super::redactor::Redactor;
 use super::token_slot::TokenSlot;
 use crate::config::{Server, Settings};
+use crate::control::{Listing, PrepareError, PreparedSettings, peer, provider_tls};
 use crate::providers::{Auth, BaseUrl, Origin, Preset, Provider, preset};
 use crate::routing::ActiveRoute;
 use crate::shard::{Pool, PoolLimits, Roots, TlsAcceptor, TlsError};
@@ -216,7 +214,7 @@ fn upstream(provider: Arc<Provider>, prepared: &PreparedSettings) -> Result<Upst
 mod tests {
     use super::*;
     use crate::base::Instant;
-    use crate::gateway::worker::prepare_settings;
+    use crate::control::prepare_settings;
     use crate::keys::KeySet;
     use crate::routing::TargetRegistry;
 

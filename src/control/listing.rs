@@ -5,19 +5,20 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde::Serialize;
 use serde_json::json;
 
-use super::model_resolution::{ModelResolution, providers_with_model, resolve_model, sole};
 use crate::llm::{Dialect, Mode, ModelCard};
-use crate::providers::{Auth, Provider, ProviderSet, preset};
+use crate::providers::{
+    Auth, ModelResolution, Provider, ProviderSet, preset, providers_with_model, resolve_model, sole,
+};
 
 /// When a model was made, which is not known; Anthropic's reference has this for dates it does not
 /// know ("List Models", `created_at`).
 const CREATED_AT: &str = "1970-01-01T00:00:00Z";
 
 /// The models of all providers, in the order of the settings and then of their lists.
-pub(crate) struct Listing(pub Vec<ListedModel>);
+pub struct Listing(pub Vec<ListedModel>);
 
 /// One model at one provider.
-pub(crate) struct ListedModel {
+pub struct ListedModel {
     pub provider: String,
     /// As the provider calls it.
     pub model: String,

@@ -4,7 +4,7 @@ use crate::providers::{BaseUrl, Host, Provider};
 use crate::shard::{HostName, Peer, Roots, TlsConnector, TlsError, client_tls};
 
 /// The far end of calls to a provider at `base`.
-pub(super) fn peer(base: &BaseUrl, tls: Option<TlsConnector>) -> Peer {
+pub(crate) fn peer(base: &BaseUrl, tls: Option<TlsConnector>) -> Peer {
     Peer { name: name_of(&base.host), port: base.port, tls }
 }
 
@@ -17,7 +17,7 @@ fn name_of(host: &Host) -> HostName {
 }
 
 /// TLS towards a provider at `base`; none where its URL is `http`.
-pub(super) fn provider_tls(
+pub(crate) fn provider_tls(
     provider: &Provider,
     base: &BaseUrl,
     roots: &Roots,

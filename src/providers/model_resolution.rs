@@ -1,6 +1,6 @@
 //! Which provider a model name means, by the settings alone.
 
-use crate::providers::{Origin, Provider, ProviderSet};
+use super::{Origin, Provider, ProviderSet};
 
 /// Prefixes of model names that begin with `@` and name no provider.
 const MODEL_PREFIXES: [&str; 2] = ["@cf/", "@hf/"];
@@ -94,22 +94,31 @@ fn is_echo(provider: &Provider) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::config::Settings;
+    use std::sync::Arc;
 
-    /// Settings without a file: the presets of these variables, and the echo.
-    fn settings(variables: &[&str]) -> Settings {
-        let environment =
-            |name: &str| variables.contains(&name).then(|| "test-credential".to_owned());
-        Settings::load(None, &environment).expect("sound")
+    use super::*;
+    use crate::base::{Diagnostics, Secret};
+    use crate::llm::Catalog;
+    use crate::providers::{ConfigSources, ProviderSettings};
+
+    /// Providers of these presets, and the echo.
+    fn providers(presets: &[&str]) -> ProviderSet {
+        let sources = ConfigSources { read_file: &|_| Err(String::new()), environment: &|_| None };
+        let provider = |preset: &&str| {
+            let api_key = (*preset != "echo").then(|| Secret::new("test-credential".to_owned()));
+            let written = Some((*preset).to_owned());
+            let written = ProviderSettings { preset: written, api_key, ..Default::default() };
+            let provider = written.check(preset, preset, &sources, &mut Diagnostics::default());
+            Arc::new(provider.expect("legal settings"))
+        };
+        let all = presets.iter().chain(&["echo"]).map(provider).collect();
+        ProviderSet::new(all, Catalog::default())
     }
 
-    fn resolved_name<'m>(settings: &Settings, model: &'m str) -> Option<(String, &'m str)> {
-        match resolve_model(&settings.providers, model, || {
-            sole(&providers_with_model(&settings.providers, model))
-        }) {
+    fn resolved_name<'m>(providers: &ProviderSet, model: &'m str) -> Option<(String, &'m str)> {
+        match resolve_model(providers, model, || sole(&providers_with_model(providers, model))) {
             ModelResolution::Provider(place, model) => {
-                settings.providers.get(place).map(|it| (it.name.clone(), model))
+                providers.get(place).map(|it| (it.name.clone(), model))
             }
             ModelResolution::UnknownProvider(_) | ModelResolution::None => None,
         }
@@ -117,7 +126,7 @@ mod tests {
 
     #[test]
     fn several_providers() {
-        let settings = settings(&["DEEPSEEK_API_KEY", "GROQ_API_KEY", "OPENAI_API_KEY"]);
+        let providers = providers(&["deepseek", "groq", "openai"]);
         for (model, expected) in [
             ("openai/gpt-4o", Some(("openai", "gpt-4o"))),
             ("@groq/openai/gpt-oss-20b", Some(("groq", "openai/gpt-oss-20b"))),
@@ -135,19 +144,19 @@ mod tests {
             ("", None),
         ] {
             let expected = expected.map(|(name, model)| (name.to_owned(), model));
-            assert_eq!(resolved_name(&settings, model), expected, "{model}");
+            assert_eq!(resolved_name(&providers, model), expected, "{model}");
         }
     }
 
     #[test]
     fn the_only_provider_serves_any_model() {
-        for (variables, name) in [(&["GROQ_API_KEY"][..], "groq"), (&[], "echo")] {
-            let settings = settings(variables);
+        for (presets, name) in [(&["groq"][..], "groq"), (&[], "echo")] {
+            let providers = providers(presets);
             for model in ["unheard-of", "nobody/gpt-4o", "gpt-4o"] {
-                assert_eq!(resolved_name(&settings, model), Some((name.to_owned(), model)));
+                assert_eq!(resolved_name(&providers, model), Some((name.to_owned(), model)));
             }
-            assert_eq!(only_provider(&settings.providers), Some(0));
+            assert_eq!(only_provider(&providers), Some(0));
         }
-        assert_eq!(only_provider(&settings(&["GROQ_API_KEY", "OPENAI_API_KEY"]).providers), None);
+        assert_eq!(only_provider(&providers(&["groq", "openai"])), None);
     }
 }
