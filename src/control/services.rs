@@ -38,8 +38,9 @@ impl Services {
         cores: usize,
     ) -> io::Result<(Self, CacheWriter)> {
         let (cache, writer) = open_cache(&settings.cache)?;
-        let semantic = open_semantic(&cache, settings, cores);
+        let semantic = semantic_tier(&cache, settings, cores);
         let services = Self { semantic: Some(semantic), ..Self::assemble(cache, metrics, targets) };
+        services.apply(settings);
         Ok((services, writer))
     }
 
@@ -51,6 +52,17 @@ impl Services {
         targets: TargetRegistry,
     ) -> Self {
         Self::assemble(Cache::in_memory(&settings.cache, [0; 32]), metrics, targets)
+    }
+
+    /// Takes over new settings: the bound of the cache, and the model of the semantic tier, which is opened if a
+    /// route needs it and it is not open.
+    pub(super) fn apply(&self, settings: &Settings) {
+        self.cache.limit(&settings.cache);
+        let is_semantic =
+            |route: &Arc<Route>| route.cache.as_ref().is_some_and(CacheRule::is_semantic);
+        if settings.semantic_cache.enabled && settings.routes.iter().any(is_semantic) {
+            self.semantic.iter().for_each(Semantic::start);
+        }
     }
 
     fn assemble(cache: Cache, metrics: Arc<MetricsRegistry>, targets: TargetRegistry) -> Self {
@@ -94,15 +106,10 @@ fn explain(failure: &str, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{failure}: {error}"))
 }
 
-/// The semantic tier; its model is opened now if a route asks for it.
-fn open_semantic(cache: &Cache, settings: &Settings, cores: usize) -> Semantic {
+/// The semantic tier, whose model is not open yet.
+fn semantic_tier(cache: &Cache, settings: &Settings, cores: usize) -> Semantic {
     let limits = &settings.semantic_cache;
     // A millisecond for each text: a quarter of the machine embeds what comes in on the rest of it.
     let threads = if limits.threads == 0 { (cores / 4).max(1) } else { limits.threads };
-    let semantic = Semantic::new(cache.clone(), limits, threads, Instant::now);
-    let is_semantic = |route: &Arc<Route>| route.cache.as_ref().is_some_and(CacheRule::is_semantic);
-    if limits.enabled && settings.routes.iter().any(is_semantic) {
-        semantic.start();
-    }
-    semantic
+    Semantic::new(cache.clone(), limits, threads, Instant::now)
 }
