@@ -144,6 +144,34 @@ fn reload_changes_how_long_an_address_is_used() {
 }
 
 #[test]
+fn reload_of_keys_keeps_connections_to_providers() {
+    let provider = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
+    let settings = |keys: &[&str]| {
+        let key = |secret: &&str| format!("[keys.{secret}]\nsecret = \"{secret}\"\n");
+        provider.section("p", "") + &keys.iter().map(key).collect::<String>()
+    };
+    let gateway = Gateway::start(&settings(&["kept", "revoked"]));
+    let status = |secret: &str| {
+        let fields = format!("authorization: Bearer {secret}\r\n");
+        gateway.send(&post(CHAT_PATH, &fields, &chat("m"))).status
+    };
+    assert_eq!(["kept", "revoked", "added"].map(status), [200, 200, 401]);
+    let file = gateway.folder.path().join("ringgate.toml");
+    for (keys, expected) in [
+        (&["kept", "added"][..], [200, 401, 200]),
+        (&["kept", "added", "revoked"], [200, 200, 200]),
+    ] {
+        std::fs::write(&file, settings(keys)).expect("the file");
+        gateway.signal("HUP");
+        eventually("the keys are in force", || {
+            ["kept", "revoked", "added"].map(status) == expected
+        });
+    }
+    assert!(gateway.has_said("settings reloaded, changed: keys"));
+    assert_eq!(provider.connections.load(Ordering::SeqCst), 1);
+}
+
+#[test]
 fn drain_finishes_streams_and_rejects_new_connections() {
     let go_on = Arc::new(AtomicBool::new(false));
     let goes_on = Arc::clone(&go_on);

@@ -301,6 +301,24 @@ fn missing_model_disables_semantic_cache_with_message() {
 }
 
 #[test]
+fn reload_with_a_semantic_route_opens_the_model() {
+    let provider = provider();
+    let settings =
+        format!("[semantic_cache]\nmodel_dir = \"/nowhere\"\n{}", provider.section("p", ""));
+    let gateway = Gateway::start(&settings);
+    let file = gateway.folder.path().join("ringgate.toml");
+    let reload = |more: &str| {
+        std::fs::write(&file, format!("{settings}{more}")).expect("the file");
+        gateway.signal("HUP");
+    };
+    reload("[routes.r]\nprovider = \"p\"\ncache = { mode = \"simple\" }\n");
+    eventually("the first reload", || gateway.has_said("changed: routes"));
+    assert!(!gateway.has_said("semantic cache is off"));
+    reload("[routes.r]\nprovider = \"p\"\ncache = { mode = \"semantic\" }\n");
+    eventually("it is looked for", || gateway.has_said("semantic cache is off"));
+}
+
+#[test]
 fn negative_feedback_blocks_the_pair() {
     let provider = provider();
     let Some(gateway) = gateway(&provider, "", "") else { return };
