@@ -81,7 +81,7 @@ fn admin_state(process: &Process) -> AdminState {
     let settings = process.settings();
     AdminState {
         services: process.services().clone(),
-        ready: process.is_ready(),
+        ready: process.ready_flag(),
         token: settings.server.admin_token.clone(),
         hosts: settings.admin.hosts.clone(),
     }

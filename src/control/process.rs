@@ -77,9 +77,9 @@ impl Process {
         self.parts.settings.borrow().settings().clone()
     }
 
-    /// True until it drains.
+    /// True until the process drains; for those who report it.
     #[must_use]
-    pub fn is_ready(&self) -> Arc<AtomicBool> {
+    pub fn ready_flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.is_ready)
     }
 
@@ -321,7 +321,7 @@ mod tests {
     #[test]
     fn a_drain_reaches_each_shard() {
         let mut stand = stand();
-        let is_ready = stand.process.is_ready();
+        let is_ready = stand.process.ready_flag();
         assert!(is_ready.load(Ordering::Acquire));
         assert_eq!(stand.process.begin_drain(), Duration::from_millis(700));
         assert!(!is_ready.load(Ordering::Acquire));
