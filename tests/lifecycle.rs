@@ -109,14 +109,14 @@ fn reload_names_all_settings_that_need_a_restart() {
     );
     let refusal = "reload failed, keeping the current settings: server.admin_token, \
                    server.busy_poll_us, log.requests cannot change without a restart";
-    eventually("the refusal", || gateway.has_said(refusal));
-    assert!(!gateway.has_said("canary-5e77"));
+    eventually("the refusal", || gateway.has_printed(refusal));
+    assert!(!gateway.has_printed("canary-5e77"));
     assert_eq!(gateway.post(CHAT_PATH, &body).status, 200);
     gateway.expect_metric("ringgate_settings_reload_errors_total", &[], 1.0);
 
     reload("");
     gateway.expect_metric("ringgate_settings_reloads_total", &[], 1.0);
-    eventually("what changed", || gateway.has_said("settings reloaded, changed: server"));
+    eventually("what changed", || gateway.has_printed("settings reloaded, changed: server"));
     eventually("the new limit", || gateway.post(CHAT_PATH, &body).status == 413);
 }
 
@@ -167,7 +167,7 @@ fn reload_of_keys_keeps_connections_to_providers() {
             ["kept", "revoked", "added"].map(status) == expected
         });
     }
-    assert!(gateway.has_said("settings reloaded, changed: keys"));
+    assert!(gateway.has_printed("settings reloaded, changed: keys"));
     assert_eq!(provider.connections.load(Ordering::SeqCst), 1);
 }
 

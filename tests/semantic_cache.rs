@@ -312,10 +312,10 @@ fn reload_with_a_semantic_route_opens_the_model() {
         gateway.signal("HUP");
     };
     reload("[routes.r]\nprovider = \"p\"\ncache = { mode = \"simple\" }\n");
-    eventually("the first reload", || gateway.has_said("changed: routes"));
-    assert!(!gateway.has_said("semantic cache is off"));
+    eventually("the first reload", || gateway.has_printed("changed: routes"));
+    assert!(!gateway.has_printed("semantic cache is off"));
     reload("[routes.r]\nprovider = \"p\"\ncache = { mode = \"semantic\" }\n");
-    eventually("it is looked for", || gateway.has_said("semantic cache is off"));
+    eventually("it is looked for", || gateway.has_printed("semantic cache is off"));
 }
 
 #[test]

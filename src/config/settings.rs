@@ -14,7 +14,7 @@ use crate::keys::KeySet;
 use crate::providers::{Provider, ProviderSet};
 use crate::routing::RouteSet;
 
-/// All settings, validated; shared by all shards and never changed.
+/// All settings, validated. A clone shares the sections.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The gateway itself.

@@ -32,7 +32,7 @@ pub struct PreparedSettings {
 /// Routes with what is known of their targets.
 type ActiveRoutes = HashMap<String, Arc<ActiveRoute>>;
 
-/// The settings are well formed, but their TLS material is of no use.
+/// The settings are well formed, but their TLS material is unusable.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
     /// The certificate or key of the listener.
